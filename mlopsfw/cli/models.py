@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlopsfw.cli.model_import import import_model
 from mlopsfw.cli.output import emit_json, json_option, pass_project, pass_snapshot, table
 from mlopsfw.cli.output_file import OutputFile, write_file
 from mlopsfw.lineage.references import parse_reference
@@ -21,7 +22,10 @@ _METRICS_SHOWN = 4
 
 @click.group()
 def models() -> None:
-    """List, show, promote, approve, roll back and verify models."""
+    """List, show, import, promote, approve, roll back and verify models."""
+
+
+models.add_command(import_model)
 
 
 @models.command("list")

@@ -14,7 +14,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "runs": ("mlopsfw.cli.runs:runs", "List, show and compare runs"),
     "reproduce": ("mlopsfw.cli.reproduce:reproduce", "Run an earlier run again, as it was, and compare the results"),
     "data": ("mlopsfw.cli.data:data", "Add, list, compare and restore dataset versions"),
-    "models": ("mlopsfw.cli.models:models", "List, show, promote, approve, roll back and verify models"),
+    "models": ("mlopsfw.cli.models:models", "List, show, import, promote, approve, roll back and verify models"),
     "lineage": ("mlopsfw.cli.lineage:lineage", "Show the origin and the descendants of a model, run or dataset"),
     "deploy": ("mlopsfw.cli.serving:deploy", "Serve a model version at an endpoint"),
     "endpoints": ("mlopsfw.cli.serving:endpoints", "List, show, stop and roll back endpoints"),

@@ -13,7 +13,7 @@ from mlopsfw.kernel.base.errors import UsageError
 from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.kernel.base.lazy import lazy
 from mlopsfw.kernel.roles.artifact import Artifact
-from mlopsfw.kernel.roles.bundle import Manifest, OutputColumn
+from mlopsfw.kernel.roles.bundle import Manifest, OutputColumn, SignatureColumn
 from mlopsfw.models.bundle.loaded import LoadedBundle
 from mlopsfw.models.registry.versions import ModelVersion
 from mlopsfw.project.facade import Project, opened
@@ -31,36 +31,60 @@ class ModelFile(msgspec.Struct, frozen=True, kw_only=True):
     format: str
     task: str
     target: str
+    inputs: tuple[SignatureColumn, ...]
     classes: tuple[str | int | bool, ...]
     outputs: tuple[OutputColumn, ...]
     metrics: Mapping[str, float]
 
 
-def stored_bundle(project: Project, folder: Path, model: ModelFile, rows: Any) -> Artifact:
-    """Make the bundle of a model file in `folder`, open it as a server would, and store it."""
+def stored_bundle(project: Project, scratch: Path, model: ModelFile, rows: Any) -> tuple[Artifact, str]:
+    """Make the bundle of a model file in `scratch`, open it as a server would, and store it; return it and its task."""
     from mlopsfw.data.tables.handle import TableHandle
-    from mlopsfw.features.tables import signature_of
     from mlopsfw.kernel.roles.training import TrainedModel, TrainingTask
+    from mlopsfw.models.adoption import adopt, copied
     from mlopsfw.pipeline.graph.step import BundleFolder
 
-    if not model.file.is_file():
-        raise UsageError(f"there is no file {model.file}", hint="Save the model in an open format first, such as ONNX.")
-    frame = as_polars(rows)
-    if model.target and model.target not in frame.columns:
-        raise UsageError(f"the rows have no column {model.target!r}", hint=nearest(model.target, frame.columns))
+    file = copied(model.file, model.format, scratch)
+    frame = None if rows is None else as_polars(rows)
     trained = TrainedModel(
-        inputs=signature_of(frame, [name for name in frame.columns if name != model.target]),
-        files={model.file.name: model.file},
-        formats={model.format: model.file.name},
+        inputs=model.inputs or _inputs(frame, model.target),
+        files={file.name: file},
+        formats={model.format: file.name},
         classes=model.classes,
         outputs=model.outputs,
         metrics=model.metrics,
     )
     personal = {name: {"pii": True} for name in project.privacy.everywhere if name != model.target}
     task = TrainingTask(task=model.task, target=model.target, options=personal)
-    project.bundles.write(folder, trained, task, TableHandle.of(frame))
+    task, trained = adopt(project.bundles.runtime, task, trained, scratch)
+    folder = scratch / "bundle"
+    project.bundles.write(folder, trained, task, TableHandle.of(_rows(frame, trained.inputs)))
     project.bundles.open(folder)
-    return project.values.store(BundleFolder(folder), "model")
+    return project.values.store(BundleFolder(folder), "model"), task.task
+
+
+def _inputs(frame: pl.DataFrame | None, target: str) -> tuple[SignatureColumn, ...]:
+    """Return the signature of the columns besides the target; nothing without rows."""
+    if frame is None:
+        return ()
+    from mlopsfw.features.tables import signature_of
+
+    if target and target not in frame.columns:
+        raise UsageError(f"the rows have no column {target!r}", hint=nearest(target, frame.columns))
+    return signature_of(frame, [name for name in frame.columns if name != target])
+
+
+def _rows(frame: pl.DataFrame | None, inputs: tuple[SignatureColumn, ...]) -> pl.DataFrame:
+    """Return the rows that the model learned from; where they are not known, a table of its columns without rows."""
+    if frame is not None:
+        return frame
+    import polars as pl
+    import pyarrow as pa
+
+    from mlopsfw.models.bundle.writing import arrow_schema
+
+    made = pl.from_arrow(pa.ipc.read_schema(pa.py_buffer(arrow_schema(inputs))).empty_table())
+    return made if isinstance(made, pl.DataFrame) else made.to_frame()
 
 
 class RegisteredModel:

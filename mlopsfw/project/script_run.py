@@ -16,7 +16,7 @@ from mlopsfw.kernel.base.ids import check_name, new_run_id
 from mlopsfw.kernel.base.lazy import lazy
 from mlopsfw.kernel.ledger.stream import Stream
 from mlopsfw.kernel.roles.artifact import Artifact
-from mlopsfw.kernel.roles.bundle import OutputColumn
+from mlopsfw.kernel.roles.bundle import OutputColumn, SignatureColumn
 from mlopsfw.lineage import canonical
 from mlopsfw.lineage.references import is_reference
 from mlopsfw.models.registry.versions import ModelVersion
@@ -131,9 +131,10 @@ class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as ru
         name: str,
         file: str | Path,
         *,
-        rows: Any,
-        task: str,
+        rows: Any = None,
+        task: str = "",
         target: str = "",
+        inputs: tuple[SignatureColumn, ...] = (),
         classes: tuple[str | int | bool, ...] = (),
         outputs: tuple[OutputColumn, ...] = (),
         format: str = "",  # noqa: A002 - what it is
@@ -144,22 +145,25 @@ class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as ru
 
         Args:
             name: The model's name.
-            file: The model in an open format, such as `model.onnx`.
+            file: The model in an open format, such as `model.onnx`, `model.skops`, LightGBM's text or XGBoost's JSON or UBJ. An
+                export of torch (`.pt2`) is converted to ONNX in a process of its own.
             rows: The table that it learned from. Its columns but the target are the model's inputs; the bundle keeps
-                statistics of them, and no row.
-            task: `binary`, `multiclass`, `regression`, or any other word; then `outputs` are declared.
+                statistics of them, and no row. Without it there is nothing that monitors could compare with.
+            task: `binary`, `multiclass`, `regression`, or any other word; by default what the file says.
             target: The label's column, if `rows` has it.
+            inputs: The columns that a request has; by default those of `rows`, else what the file says.
             classes: The label values in the order of the outputs; for binary `(negative, positive)`.
             outputs: The model's outputs in order; by default those of the task.
-            format: The format; by default the file's suffix. A plugin loads it.
+            format: The format; by default what the file's suffix stands for. A plugin loads it.
             metrics: The metrics of its evaluation.
             message: Why, for people.
 
         Raises:
-            UsageError: It is no file, such as a model object of a library.
+            UsageError: It is no file, such as a model object of a library, or the file does not say what is not given.
             UnknownFormat: No installed plugin loads it.
-            BundleError: It does not answer as declared.
+            BundleError: It is not what its suffix says, holds code, or does not answer as declared.
         """
+        from mlopsfw.models.adoption import format_of
         from mlopsfw.project.logged_model import ModelFile, stored_bundle
 
         self._check_open()
@@ -167,15 +171,16 @@ class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as ru
         path = _file_of(file)
         model = ModelFile(
             file=path,
-            format=format or path.suffix[1:],
+            format=format or format_of(path),
             task=task,
             target=target,
+            inputs=inputs,
             classes=classes,
             outputs=outputs,
             metrics=metrics or {},
         )
         with tempfile.TemporaryDirectory(dir=self._project.private_folder("scratch")) as scratch:
-            bundle = stored_bundle(self._project, Path(scratch) / "bundle", model, rows)
+            bundle, task = stored_bundle(self._project, Path(scratch), model, rows)
         return self._project.registry.register(
             name, bundle.blob, run=self.id, metrics=metrics, task=task, message=message
         )

@@ -7,17 +7,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import lightgbm
+import msgspec
 import numpy as np
 
 from mlopsfw.errors import BundleError
+from mlopsfw.features.adopted import tree_columns
 from mlopsfw.features.encoding import FILE, Encoding, matrix, output_of, read_encodings
 from mlopsfw.roles import read_listed, read_model
-from mlopsfw_lightgbm.text import checked_text
+from mlopsfw_lightgbm.text import categories_of, checked_text, objective_of
 
 if TYPE_CHECKING:
-    from mlopsfw.roles import Manifest, Model
+    from mlopsfw.roles import Manifest, Model, TrainedModel, TrainingTask
 
 FORMAT = "lightgbm"
+_TASKS = {
+    "binary": "binary",
+    "multiclass": "multiclass",
+    **dict.fromkeys(
+        ("regression", "regression_l1", "quantile", "huber", "fair", "poisson", "mape", "gamma", "tweedie"),
+        "regression",
+    ),
+}
+"""Objective → the task that it is for."""
 
 
 class LightGbmRuntime:
@@ -39,6 +50,27 @@ class LightGbmRuntime:
         output = output_of(manifest, file)
         _check(booster, manifest, file)
         return LightGbmModel(booster, encodings, output, self._threads)
+
+    def adopt(self, task: TrainingTask, model: TrainedModel, scratch: Path) -> tuple[TrainingTask, TrainedModel]:
+        """Return task and model as the file says them; a bundle keeps the encoding beside it. Raise `BundleError`."""
+        name = model.formats[FORMAT]
+        file = model.files[name]
+        data = file.read_bytes()
+        booster = _booster(data, file)
+        said = objective_of(data.decode("ascii"))
+        if not task.task and said not in _TASKS:
+            raise BundleError(f"{file.name} has the objective {said!r}, which names no task", hint="Name the task.")
+        task = msgspec.structs.replace(task, task=task.task or _TASKS[said])
+        try:
+            categories = categories_of(data.decode("ascii"))
+        except ValueError as error:
+            raise BundleError(f"{file.name}: {error}") from error
+        inputs, encodings = tree_columns(booster.feature_name(), model.inputs, categories)
+        (scratch / FILE).write_bytes(msgspec.json.encode(encodings))
+        count = booster.num_model_per_iteration() if task.task == "multiclass" else 2 if task.task == "binary" else 0
+        classes = model.classes or tuple(range(count))
+        files = {**model.files, FILE: scratch / FILE}
+        return task, msgspec.structs.replace(model, inputs=inputs, files=files, classes=classes)
 
 
 class LightGbmModel:

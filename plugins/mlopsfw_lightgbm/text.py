@@ -11,6 +11,8 @@ import re
 from itertools import pairwise
 from typing import NamedTuple
 
+import msgspec
+
 _NUMBER = r"-?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?"
 _NUMBERS, _INTEGERS = re.compile(f"{_NUMBER}(?: {_NUMBER})*"), re.compile(r"-?\d{1,10}(?: -?\d{1,10})*")
 _THRESHOLDS = re.compile(f"(?:{_NUMBER}|-?inf)(?: (?:{_NUMBER}|-?inf))*")
@@ -85,6 +87,27 @@ def checked_text(text: str) -> str:
     kept = [f"{key}={value}" for key, value in known.items() if key not in _UNUSED]
     whole = ["\n".join(["tree", *kept, *average[:1]]), *(block.rstrip("\n") + "\n" for block in blocks)]
     return "\n\n".join(whole) + "\n\nend of trees\n"
+
+
+def objective_of(text: str) -> str:
+    """Return the name of the objective that a checked text was trained for; empty for none."""
+    match = re.search(r"^objective=(\S+)", text, re.MULTILINE)
+    return match[1] if match else ""
+
+
+def categories_of(text: str) -> dict[str, list[str | int]]:
+    """Return column → its categories by code, as pandas had them at the training of a checked text; none without pandas."""
+    kept = re.search(r"^pandas_categorical:(\[.*\])$", text, re.MULTILINE)
+    names, infos = (re.search(rf"^feature_{each}=(.*)$", text, re.MULTILINE) for each in ("names", "infos"))
+    if not (kept and names and infos):
+        return {}
+    pairs = zip(names[1].split(" "), infos[1].split(" "), strict=True)
+    columns = [name for name, info in pairs if info != "none" and not info.startswith("[")]
+    try:
+        lists = msgspec.json.decode(kept[1], type=list[list[str | int]])
+    except msgspec.DecodeError as error:
+        raise ValueError(f"pandas_categorical holds no texts or numbers: {error}") from None
+    return dict(zip(columns, lists, strict=True)) if len(lists) == len(columns) else {}
 
 
 def _pairs(lines: list[str], keys: frozenset[str], place: str) -> dict[str, str]:

@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import onnxruntime
 
 from mlopsfw.errors import BundleError
 from mlopsfw.features import FeaturePlan
 from mlopsfw.roles import read_listed, read_model
+from mlopsfw_runtime_onnx.adoption import completed, with_answer, write
 
 if TYPE_CHECKING:
-    from mlopsfw.roles import Manifest, Model, OutputColumn
+    from mlopsfw.roles import Manifest, Model, OutputColumn, TrainedModel, TrainingTask
 
 _ERRORS_ONLY = 3
 _PLAN = "plan.json"
@@ -39,13 +41,7 @@ class OnnxRuntime:
         """Load the file that the manifest lists for `onnx`. Raise `BundleError`."""
         name = manifest.formats["onnx"]
         data = read_model(folder, manifest, "onnx")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = self._threads, 1
-        options.log_severity_level = _ERRORS_ONLY
-        try:
-            session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime's own errors share no base
-            raise BundleError(f"{folder / name} is not a model that ONNX Runtime can load: {error}") from error
+        session = self._session(data, str(folder / name))
         returned, declared = {each.name for each in session.get_outputs()}, [each.name for each in manifest.outputs]
         if not returned.issuperset(declared):
             raise BundleError(
@@ -54,6 +50,39 @@ class OnnxRuntime:
         if _PLAN not in manifest.files:
             return OnnxModel(session, manifest.outputs, None)
         return OnnxModel(session, manifest.outputs, FeaturePlan.from_json(read_listed(folder, manifest, _PLAN)))
+
+    def adopt(self, task: TrainingTask, model: TrainedModel, scratch: Path) -> tuple[TrainingTask, TrainedModel]:
+        """Return task and model as the graph says them, with the output that the task asks for; an export of torch becomes ONNX.
+
+        Raises:
+            BundleError: The file is not what its suffix says, or has no such output.
+            MissingExtra: What converts it is not installed.
+        """
+        name = model.formats["onnx"]
+        file = model.files[name]
+        if file.suffix == ".pt2":
+            from mlopsfw_runtime_onnx.torch_export import convert
+
+            file = scratch / f"{file.stem}.onnx"
+            convert(model.files[name], file)
+            model = _with_file(model, file)
+        task, model, answer = completed(self._session(file.read_bytes(), file.name), _TYPES, task, model)
+        if answer is not None:
+            model = _with_file(model, write(file, with_answer(file.read_bytes(), answer, task.task)))
+        return task, model
+
+    def _session(self, data: bytes, name: str) -> onnxruntime.InferenceSession:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = self._threads, 1
+        options.log_severity_level = _ERRORS_ONLY
+        try:
+            return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime's own errors share no base
+            raise BundleError(f"{name} is not a model that ONNX Runtime can load: {error}") from error
+
+
+def _with_file(model: TrainedModel, file: Path) -> TrainedModel:
+    return msgspec.structs.replace(model, files={file.name: file}, formats={"onnx": file.name})
 
 
 class OnnxModel:

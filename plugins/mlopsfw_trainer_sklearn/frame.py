@@ -22,11 +22,11 @@ def frame_of(columns: Mapping[str, np.ndarray], inputs: Sequence[SignatureColumn
     return pl.DataFrame([_series(columns[column.name], column) for column in inputs])
 
 
-def outputs_of(estimator: Any, frame: pl.DataFrame, task: str) -> np.ndarray:
+def outputs_of(estimator: Any, frame: pl.DataFrame | np.ndarray, task: str) -> np.ndarray:
     """Return the task's output for the rows of a frame. Most estimators refuse a frame without rows."""
     if task == "regression":
-        return np.asarray(estimator.predict(frame), dtype=np.float64).reshape(-1) if frame.height else np.empty(0)
-    probabilities = estimator.predict_proba(frame) if frame.height else np.empty((0, len(estimator.classes_)))
+        return np.asarray(estimator.predict(frame), dtype=np.float64).reshape(-1) if len(frame) else np.empty(0)
+    probabilities = estimator.predict_proba(frame) if len(frame) else np.empty((0, len(estimator.classes_)))
     return probabilities[:, 1] if task == "binary" else probabilities
 
 

@@ -119,6 +119,46 @@ def checked_document(data: bytes, task: str, classes: int) -> tuple[bytes, int, 
     return msgspec.json.encode(_written(document, width, columns)), columns, learner.feature_names
 
 
+class Description(msgspec.Struct, frozen=True):
+    """What a document says of its model.
+
+    Args:
+        task: What it was trained for.
+        columns: The columns that it reads; `f0`, `f1` and so on where they have no names.
+        classes: How many classes a multiclass model tells apart; 0 for others.
+    """
+
+    task: str
+    columns: tuple[str, ...]
+    classes: int
+
+
+class _Named(msgspec.Struct, frozen=True):
+    learner_model_param: _Model
+    objective: _Objective
+    feature_names: tuple[str, ...] = ()
+    feature_types: tuple[str, ...] = ()
+
+
+class _Header(msgspec.Struct, frozen=True):
+    learner: _Named
+
+
+def described(data: bytes) -> Description:
+    """Return what a document says of its model. Raise `ValueError` for an objective or columns that no runtime here has."""
+    learner = msgspec.json.decode(data, type=_Header).learner
+    tasks = {objective: task for task, objective in OBJECTIVES.items()}
+    if learner.objective.name not in tasks:
+        raise ValueError(f"its objective is {learner.objective.name[:40]!r}, not one of {', '.join(tasks)}")
+    if "c" in learner.feature_types:
+        raise ValueError("it has columns of categories, whose codes the file does not explain; export it as ONNX")
+    count = _whole(learner.learner_model_param.num_feature, "num_feature")
+    names = learner.feature_names or tuple(f"f{at}" for at in range(count))
+    if len(names) != count:
+        raise ValueError(f"it names {len(names)} of its {count} columns")
+    return Description(tasks[learner.objective.name], names, _whole(learner.learner_model_param.num_class, "num_class"))
+
+
 def _whole(text: str, name: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 10):  # noqa: PLR2004 - fits into 32 bits
         raise ValueError(f"{name} is no number")

@@ -11,12 +11,14 @@ import numpy as np
 import xgboost
 
 from mlopsfw.errors import BundleError
+from mlopsfw.features.adopted import tree_columns
 from mlopsfw.features.encoding import FILE, Encoding, matrix, output_of, read_encodings
 from mlopsfw.roles import read_listed, read_model
-from mlopsfw_xgboost.document import checked_document
+from mlopsfw_xgboost.document import checked_document, described
+from mlopsfw_xgboost.ubjson import decode, is_json
 
 if TYPE_CHECKING:
-    from mlopsfw.roles import Manifest, Model
+    from mlopsfw.roles import Manifest, Model, TrainedModel, TrainingTask
 
 FORMAT = "xgboost"
 
@@ -46,6 +48,30 @@ class XgBoostRuntime:
         kept = read_listed(folder, manifest, FILE) if FILE in manifest.files else None
         encodings = read_encodings(kept, manifest, columns, names)
         return XgBoostModel(booster, encodings, output)
+
+    def adopt(self, task: TrainingTask, model: TrainedModel, scratch: Path) -> tuple[TrainingTask, TrainedModel]:
+        """Return task and model as the file says them, UBJ as JSON; a bundle keeps the encoding beside it. Raise `BundleError`."""
+        name = model.formats[FORMAT]
+        data = model.files[name].read_bytes()
+        try:
+            data = data if is_json(data) else msgspec.json.encode(decode(data))
+            said = described(data)
+        except (msgspec.DecodeError, ValueError) as error:
+            raise BundleError(f"{name} is not a model of XGBoost in JSON or UBJ: {error}") from error
+        task = msgspec.structs.replace(task, task=task.task or said.task)
+        inputs, encodings = tree_columns(said.columns, model.inputs, {})
+        files = {"model.json": scratch / "xgboost" / "model.json", FILE: scratch / "xgboost" / FILE}
+        (scratch / "xgboost").mkdir()
+        files["model.json"].write_bytes(data)
+        files[FILE].write_bytes(msgspec.json.encode(encodings))
+        count = {"binary": 2, "multiclass": said.classes}.get(task.task, 0)
+        return task, msgspec.structs.replace(
+            model,
+            inputs=inputs,
+            files=files,
+            formats={FORMAT: "model.json"},
+            classes=model.classes or tuple(range(count)),
+        )
 
 
 class XgBoostModel:

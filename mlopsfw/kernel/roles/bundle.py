@@ -112,7 +112,11 @@ class Model(Protocol):
 
 
 class Runtime(Protocol):
-    """Loads one bundle format. Selected by that format, which is the provider's name."""
+    """Loads one bundle format. Selected by that format, which is the provider's name.
+
+    A runtime may also have `adopt(task: TrainingTask, model: TrainedModel, scratch: Path)`. It returns both, completed
+    from the model's file, made elsewhere: `task.task`, and the model's inputs, outputs and classes may be empty before.
+    """
 
     def load(self, folder: Path, manifest: Manifest) -> Model:
         """Load the main file of this format. Raise `BundleError`; never fall back to another loader."""

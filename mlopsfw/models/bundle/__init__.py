@@ -36,6 +36,10 @@ class BundleStore:
     def __init__(self, runtimes: Callable[[str], Runtime]) -> None:
         self._runtimes = runtimes
 
+    def runtime(self, format: str) -> Runtime:  # noqa: A002 - the field's word
+        """Return the runtime of a format. Raise `UnknownFormat`."""
+        return self._runtimes(format)
+
     def open(self, folder: Path, name: str = "") -> LoadedBundle:
         """Open the bundle in `folder`: verify and load it, and replay its golden rows. Raise `BundleError`.
 

@@ -25,10 +25,8 @@ def model_card(manifest: Manifest, task: TrainingTask, *, rows: int) -> str:
         rows: Training rows.
     """
     facts = manifest.facts
-    summary = (
-        f"A {manifest.task} model that predicts `{_code(manifest.target)}` from {len(manifest.inputs)} columns, "
-        f"trained on {rows:,} rows (seed {task.seed}).\n"
-    )
+    trained = f"trained on {rows:,} rows (seed {task.seed})" if rows else "made elsewhere, on rows that are not known"
+    summary = f"A {manifest.task} model that predicts `{_code(manifest.target)}` from {len(manifest.inputs)} columns, {trained}.\n"
     caution = (
         "Before you use it on other data, check that the data resemble the training rows. `profile.json` describes "
         "the training rows; the bundle does not hold the rows themselves.\n"

@@ -87,7 +87,7 @@ def _made(bundle: LoadedBundle, trained: TrainedModel, task: TrainingTask, train
     """Return the files that hold outputs of the loaded model."""
     manifest, plan = bundle.manifest, bundle.plan
     rows = sampled(train, task.seed)
-    profile = fit_profile(rows, manifest, bundle.predict_table(rows), task)
+    profile = fit_profile(rows, manifest, bundle.predict_table(rows), task) if rows.height else {}
     if plan is not None:
         check_served(plan, rows, task.seed)
     columns = _examples(trained) or golden_rows(

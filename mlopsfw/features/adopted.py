@@ -1,0 +1,55 @@
+"""The columns of trees that were made elsewhere: the names in their file, matched with the columns that a request has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from mlopsfw.features.encoding import Encoding
+from mlopsfw.kernel.base.errors import BundleError
+from mlopsfw.kernel.roles.bundle import SignatureColumn
+
+_NUMBERS = ("number", "integer", "boolean", "date", "datetime")
+Categories = Mapping[str, Sequence[str | int]]
+"""Column → its categories, in the order of their codes."""
+
+
+def tree_columns(
+    names: Sequence[str], given: Sequence[SignatureColumn], categories: Categories
+) -> tuple[tuple[SignatureColumn, ...], tuple[Encoding, ...]]:
+    """Return the inputs that trees read, in their order, and how each becomes a number.
+
+    Args:
+        names: What the file of the trees calls its columns.
+        given: The columns of a request, if they are known: matched by name, else, if there are as many, by place. None: each
+            column is a number, or a text that is one of its categories, and may be missing.
+        categories: Columns whose codes stand for categories.
+
+    Raises:
+        BundleError: The given columns do not match, or one is of a type that the trees cannot read.
+    """
+    if not given:
+        given = [_column(name, categories.get(name)) for name in names]
+    by_name = {column.name: column for column in given} | {column.name.replace(" ", "_"): column for column in given}
+    missing = [name for name in names if name not in by_name]
+    if missing and len(given) != len(names):
+        raise BundleError(
+            f"the trees read {len(names)} columns, such as {missing[0]!r}, but {len(given)} are given",
+            hint=f"Give the columns {', '.join(names[:10])}{', …' if len(names) > 10 else ''}.",  # noqa: PLR2004 - enough
+        )
+    inputs = tuple(given) if missing else tuple(by_name[name] for name in names)
+    pairs = zip(names, inputs, strict=True)
+    return inputs, tuple(_encoding(column, categories.get(name)) for name, column in pairs)
+
+
+def _column(name: str, categories: Sequence[str | int] | None) -> SignatureColumn:
+    texts = categories is not None and all(isinstance(each, str) for each in categories)
+    kind = "string" if texts else "number" if categories is None else "integer"
+    return SignatureColumn(name=name, type=kind, nullable=True)  # type: ignore[arg-type]
+
+
+def _encoding(column: SignatureColumn, categories: Sequence[str | int] | None) -> Encoding:
+    if categories is not None and column.type in ("string", "integer"):
+        return Encoding(column=column.name, kind="category", categories=tuple(map(str, categories)))
+    if column.type not in _NUMBERS:
+        raise BundleError(f"the trees read numbers, but the column {column.name!r} is of type {column.type}")
+    return Encoding(column=column.name, kind="number")

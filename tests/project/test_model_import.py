@@ -1,0 +1,255 @@
+"""`mlopsfw models import`: model files made elsewhere become versions that answer, and none of them runs code."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from mlopsfw.cli import run as mlopsfw
+from mlopsfw.kernel.base.errors import BundleError, UnknownFormat, UsageError
+from mlopsfw.project.logged_model import load_model
+from mlopsfw.project.model_import import ModelFacts, import_file
+
+MODELS = Path(__file__).parent / "mlflow_models"
+ROWS = pl.DataFrame({"distance": [0.5, -1.0, 2.0, -0.3] * 40, "wind": [1.0, -0.5, 0.25, -2.0] * 40}).with_columns(
+    late=pl.col("distance") + pl.col("wind") > 0
+)
+MATRIX = ROWS.drop("late").to_numpy()
+LATE = ROWS["late"].to_numpy().astype(int)
+
+
+def answers(project, reference: str, rows=ROWS) -> np.ndarray:
+    with load_model(reference, project=project) as model:
+        return model.predict(rows).to_series(0).to_numpy()
+
+
+def imported(project, file: Path, rows=ROWS, **facts) -> tuple[str, np.ndarray]:
+    version = import_file(project, file, "delay", ModelFacts(**facts))
+    return version.task, answers(project, version.ref, rows)
+
+
+def test_lightgbms_text_says_its_columns_task_and_categories(project, tmp_path):
+    lightgbm = pytest.importorskip("lightgbm")
+    params = {"objective": "binary", "verbosity": -1, "min_data_in_leaf": 2}
+    data = lightgbm.Dataset(MATRIX, LATE, feature_name=["distance", "wind"])
+    booster = lightgbm.train(params, data, 5)
+    booster.save_model(tmp_path / "model.txt")
+    task, found = imported(project, tmp_path / "model.txt")
+    assert task == "binary"
+    np.testing.assert_allclose(found, booster.predict(MATRIX))
+
+
+@pytest.mark.parametrize("suffix", ["json", "ubj"])
+def test_xgboosts_files_of_either_form_answer_as_xgboost_does(project, tmp_path, suffix):
+    xgboost = pytest.importorskip("xgboost")
+    labels = np.arange(160) % 3
+    data = xgboost.DMatrix(MATRIX, labels, feature_names=["distance", "wind"])
+    booster = xgboost.train({"objective": "multi:softprob", "num_class": 3, "max_depth": 2}, data, 3)
+    booster.save_model(tmp_path / f"model.{suffix}")
+    version = import_file(project, tmp_path / f"model.{suffix}", "delay", ModelFacts(classes=("a", "b", "c")))
+    with load_model(version.ref, project=project) as model:
+        found = np.stack(model.predict(ROWS)["probabilities"].to_numpy())
+        assert (model.manifest.task, model.manifest.classes) == ("multiclass", ("a", "b", "c"))
+    np.testing.assert_allclose(found, booster.predict(data), rtol=1e-6)
+
+
+def test_a_file_of_skops_says_its_columns_and_classes_and_another_type_is_refused(project, tmp_path):
+    skops = pytest.importorskip("skops.io")
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.svm import SVC
+
+    model = LogisticRegression().fit(ROWS.drop("late"), ROWS["late"])
+    skops.dump(model, tmp_path / "model.skops")
+    task, found = imported(project, tmp_path / "model.skops")
+    assert task == "binary"
+    np.testing.assert_allclose(found, model.predict_proba(ROWS.drop("late"))[:, 1])
+    skops.dump(LogisticRegression().fit(MATRIX, LATE), tmp_path / "bare.skops")
+    unnamed = ROWS.rename({"distance": "x0", "wind": "x1"})
+    np.testing.assert_allclose(imported(project, tmp_path / "bare.skops", unnamed)[1], found, rtol=1e-6)
+    skops.dump(SVC().fit(MATRIX, LATE), tmp_path / "other.skops")
+    with pytest.raises(BundleError, match=r"sklearn\.svm.*is not among the types"):
+        import_file(project, tmp_path / "other.skops", "delay", ModelFacts())
+
+
+def test_an_onnx_classifier_of_scikit_learn_gets_the_output_of_its_task(project, tmp_path):
+    skl2onnx = pytest.importorskip("skl2onnx")
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression().fit(MATRIX, LATE)
+    graph = skl2onnx.to_onnx(model, MATRIX[:1].astype("float32"), options={"zipmap": False})
+    (tmp_path / "c.onnx").write_bytes(graph.SerializeToString())
+    rows = pl.DataFrame({"X": MATRIX.astype("float32")})
+    task, found = imported(project, tmp_path / "c.onnx", rows, classes=("false", "true"))
+    assert task == "binary"
+    np.testing.assert_allclose(found, model.predict_proba(MATRIX)[:, 1], atol=1e-6)
+    task, labels = imported(project, tmp_path / "c.onnx", rows)
+    assert (task, labels.tolist()) == ("custom", model.predict(MATRIX).tolist())
+    with pytest.raises(BundleError, match="regression model"):
+        import_file(project, tmp_path / "c.onnx", "delay", ModelFacts(task="regression"))
+
+
+@pytest.fixture(scope="module")
+def export(tmp_path_factory):
+    """An export of a small network with two inputs, for any number of rows."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("onnxscript")
+
+    class Net(torch.nn.Module):
+        def forward(self, distance, wind):
+            return torch.stack([distance, wind], dim=1).reshape(distance.shape[0], -1).sum(1)
+
+    rows = torch.export.Dim("rows")
+    shapes = {"distance": {0: rows}, "wind": {0: rows}}
+    program = torch.export.export(Net(), (torch.ones(8), torch.ones(8)), dynamic_shapes=shapes)
+    file = tmp_path_factory.mktemp("export") / "net.pt2"
+    torch.export.save(program, file)
+    return file
+
+
+@pytest.mark.slow
+def test_an_export_of_torch_is_kept_as_onnx(project, export):
+    task, found = imported(project, export)
+    assert task == "regression"
+    np.testing.assert_allclose(found, MATRIX.sum(axis=1), rtol=1e-6)
+
+
+def rewritten(export: Path, old: bytes, new: bytes) -> Path:
+    """Return a copy of the export whose JSON has other bytes."""
+    place = export.with_name("hostile.pt2")
+    with zipfile.ZipFile(export) as source, zipfile.ZipFile(place, "w") as target:
+        for part in source.infolist():
+            data = source.read(part)
+            assert part.filename != "net/models/model.json" or old in data
+            target.writestr(part.filename, data.replace(old, new) if part.filename.endswith("model.json") else data)
+    return place
+
+
+RUN = b"__import__('os').system('touch ran')"
+HOSTILE = {
+    "a function as an operator": (b"torch.ops.aten.stack.default", b"torch.os.system", "no operator"),
+    "an operator that reads files": (
+        b"torch.ops.aten.stack.default",
+        b"torch.ops.aten.from_file.default",
+        "no operator",
+    ),
+    "a size that is evaluated": (b'"expr_str": "', b'"expr_str": "' + RUN + b" or ", "no expression of sizes"),
+    "a symbol that is evaluated": (
+        b"Symbol('s",
+        b"Symbol('" + RUN.replace(b"'", b"\\u0022") + b"s",
+        "no expression of sizes",
+    ),
+    "a guard that is compiled": (b'"guards_code": ["', b'"guards_code": ["' + RUN + b" or ", "no expression of sizes"),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_a_hostile_export_is_refused_before_torch_reads_it(project, export, monkeypatch, what):
+    old, new, problem = HOSTILE[what]
+    monkeypatch.setattr("subprocess.run", None)  # no child starts
+    with pytest.raises(BundleError, match=problem):
+        import_file(project, rewritten(export, old, new), "delay", ModelFacts())
+
+
+class Evil:
+    def __reduce__(self):
+        return (Path("ran").touch, ())
+
+
+def test_an_export_with_pickled_objects_is_refused(project, tmp_path):
+    with zipfile.ZipFile(tmp_path / "m.pt2", "w") as archive:
+        archive.writestr("m/models/model.json", "{}")
+        archive.writestr("m/data/constants/opaque_obj_0", pickle.dumps(Evil()))
+    with pytest.raises(BundleError, match="no part of a plain export"):
+        import_file(project, tmp_path / "m.pt2", "delay", ModelFacts())
+
+
+def test_pickles_outside_weights_and_unknown_formats_are_refused(project, tmp_path):
+    from onnx import TensorProto, helper
+
+    (tmp_path / "m.onnx").write_bytes(pickle.dumps(Evil()))
+    (tmp_path / "m.pkl").write_bytes(pickle.dumps(Evil()))
+    tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[1], data_location=TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value="/etc/passwd")
+    graph = helper.make_graph([helper.make_node("Identity", ["w"], ["y"])], "g", [], [], [tensor])
+    (tmp_path / "outside.onnx").write_bytes(helper.make_model(graph).SerializeToString())
+    for name, kind in (("m.onnx", BundleError), ("m.pkl", UnknownFormat), ("outside.onnx", BundleError)):
+        with pytest.raises(kind):
+            import_file(project, tmp_path / name, "delay", ModelFacts())
+    with pytest.raises(UsageError, match="there is no file"):
+        import_file(project, tmp_path / "none.onnx", "delay", ModelFacts())
+
+
+@pytest.mark.parametrize("folder", ["lgb", "xgb", "skops"])
+def test_a_model_folder_of_mlflow_comes_over_with_its_signature(project, folder):
+    pytest.importorskip("yaml")
+    version = import_file(project, MODELS / folder, "delay", ModelFacts())
+    with load_model(version.ref, project=project) as model:
+        assert [column.name for column in model.manifest.inputs] == ["distance", "wind"]
+        assert (((model.predict(ROWS)["probability"] > 0.5) == ROWS["late"]).mean()) > 0.9
+
+
+def test_a_model_folder_that_holds_a_pickle_or_names_a_file_outside_is_refused(project, tmp_path):
+    pytest.importorskip("yaml")
+    folder = shutil.copytree(MODELS / "skops", tmp_path / "m")
+    text = (folder / "MLmodel").read_text()
+    (folder / "model.pkl").write_bytes(pickle.dumps(Evil()))
+    (folder / "MLmodel").write_text(text.replace("model.skops", "model.pkl"))
+    with pytest.raises(BundleError, match="may run code"):
+        import_file(project, folder, "delay", ModelFacts())
+    shutil.copyfile(folder / "model.skops", tmp_path / "outside.skops")
+    (folder / "MLmodel").write_text(text.replace("model.skops", "../outside.skops"))
+    with pytest.raises(BundleError, match="no file of the folder"):
+        import_file(project, folder, "delay", ModelFacts())
+
+
+def test_the_verb_takes_a_signature_or_rows_and_the_model_is_then_asked_like_any_other(project, tmp_path, capsys):
+    lightgbm = pytest.importorskip("lightgbm")
+    booster = lightgbm.train({"objective": "regression", "verbosity": -1}, lightgbm.Dataset(MATRIX, LATE), 2)
+    booster.save_model(tmp_path / "model.txt")
+    (tmp_path / "s.json").write_text(
+        json.dumps({"inputs": [{"name": n, "type": "number"} for n in ("distance", "wind")]})
+    )
+    ROWS.write_parquet(tmp_path / "rows.parquet")
+    project.datasets.commit("flights", ROWS, "replace")
+    here = ["--project", str(project.root)]
+    file = str(tmp_path / "model.txt")
+    assert mlopsfw([*here, "models", "import", file, "--name", "delay", "--signature", str(tmp_path / "s.json")]) == 0
+    like = ["--like", "data:/flights", "--target", "late"]
+    assert mlopsfw([*here, "models", "import", file, "--name", "delay", *like, "--json"]) == 0
+    assert (
+        mlopsfw([*here, "models", "import", file, "--name", "delay", *like, "--signature", str(tmp_path / "s.json")])
+        == 2
+    )
+    out = str(tmp_path / "out.parquet")
+    assert mlopsfw([*here, "predict", "delay@2", str(tmp_path / "rows.parquet"), "--out", out]) == 0
+    np.testing.assert_allclose(pl.read_parquet(out)["value"].to_numpy(), booster.predict(MATRIX))
+    assert "models:/delay@1 (regression), run" in capsys.readouterr().out
+    assert project.registry.resolve("models:/delay@2").run
+
+
+def numbers(value) -> list[float]:
+    """Return every number of a document, in order: JSON has those of float32 in fewer digits."""
+    if isinstance(value, dict | list):
+        return [each for part in (value.values() if isinstance(value, dict) else value) for each in numbers(part)]
+    return [float(value)] if isinstance(value, int | float) else [float(len(value))]
+
+
+def test_ubj_that_ends_early_or_is_none_is_an_error_and_no_crash(tmp_path):
+    xgboost = pytest.importorskip("xgboost")
+    from mlopsfw_xgboost.ubjson import decode
+
+    data = bytes(xgboost.train({}, xgboost.DMatrix(MATRIX, LATE), 2).save_raw("ubj"))
+    text = json.loads(bytes(xgboost.train({}, xgboost.DMatrix(MATRIX, LATE), 2).save_raw("json")))
+    assert np.allclose(*(numbers(each) for each in (decode(data), text)), rtol=1e-6)
+    for end in range(0, len(data), 7):
+        with pytest.raises(ValueError, match=r".+"):
+            decode(data[:end])
+    with pytest.raises(ValueError, match="deep"):
+        decode(b"[" * 100)
