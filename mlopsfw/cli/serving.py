@@ -234,12 +234,12 @@ def predict(project: Project, *, model: str, file: Path, out: Path | None, csv: 
     check_writable({}, out)
     if out is None:
         keep_stdout_for_documents()
-    endpoint = model.removeprefix(_ENDPOINTS)
+    endpoint, flat = model.removeprefix(_ENDPOINTS), out is not None and out.suffix.lower() == ".csv"
     if endpoint != model:
-        frames = project.batch_scorer.score_file(endpoint, file, csv, sheet)
+        frames = project.batch_scorer.score_file(endpoint, file, csv, sheet, flat=flat)
     else:
         check = lambda columns: check_writable(columns, out)  # noqa: E731
-        frames = iter([project.scorer.score_file(model, file, csv, sheet, check=check)])
+        frames = iter([project.scorer.score_file(model, file, csv, sheet, check=check, flat=flat)])
     if out is not None:
         click.echo(f"{write_rows(frames, out)} rows in {out}")
         return

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _WIDE, _HIGH = 270, 46  # of a box, in pixels
 _STEP_X, _STEP_Y = 360, 64  # from one box to the next
 _EDGE = 12  # around the drawing
-_PAGE = 1350  # of the drawing in the page, in pixels: a wider one is drawn smaller
+_PAGE = 1330  # of the drawing in the page, in pixels, beside a scroll bar: a wider one is drawn smaller
 _SMALLEST = 0.6  # of the full size, at which letters can still be read: what is then too wide scrolls
 _LETTERS = 34  # of 12.5 px monospace that a box holds; a run's reference has 32
 _FOOTER = (

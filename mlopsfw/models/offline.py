@@ -42,6 +42,8 @@ class OfflineScorer:
         options: ReadOptions | None = None,
         sheet: str = "",
         check: Callable[[Mapping[str, pl.DataType]], None] = lambda _columns: None,
+        *,
+        flat: bool = False,
     ) -> pl.DataFrame:
         """Return the rows of `file` with the outputs of `model` beside them.
 
@@ -52,12 +54,13 @@ class OfflineScorer:
             options: The format of the file.
             sheet: The sheet of a workbook.
             check: Is given the columns of the rows before they are scored, and raises if they are of no use.
+            flat: Whether each class has a column of its own, as a CSV file needs.
 
         Raises:
             DataError: The file cannot be read, or has a column called as an output of the model.
             SignatureMismatch: Its rows do not fit the model.
         """
-        from mlopsfw.models.bundle.scoring import added_names, check_names, rows_for, score, with_class
+        from mlopsfw.models.bundle.scoring import added_names, by_class, check_names, rows_for, score, with_class
 
         version = self._models.resolve(model)
         with tempfile.TemporaryDirectory(dir=self._services.workspace.private_folder("scratch")) as scratch:
@@ -70,4 +73,5 @@ class OfflineScorer:
             if not rows.height:
                 return rows
             outputs = scored.select(output.name for output in bundle.manifest.outputs)
-            return with_class(rows.with_columns(outputs), bundle.manifest)
+            answers = with_class(rows.with_columns(outputs), bundle.manifest)
+            return by_class(answers, bundle.manifest) if flat else answers

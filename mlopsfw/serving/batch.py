@@ -41,7 +41,7 @@ class BatchScorer:
         self._services, self._endpoints, self._formats = services, endpoints, formats
 
     def score_file(
-        self, endpoint: str, file: Path, options: ReadOptions | None = None, sheet: str = ""
+        self, endpoint: str, file: Path, options: ReadOptions | None = None, sheet: str = "", *, flat: bool = False
     ) -> Iterator[pl.DataFrame]:
         """Yield the rows of `file`, each with the id of its prediction and the outputs of the model; the first frame is empty.
 
@@ -53,6 +53,7 @@ class BatchScorer:
             file: The rows. Texts of CSV are read as the model's signature has them.
             options: The format of the file.
             sheet: The sheet of a workbook.
+            flat: Whether each class has a column of its own, as a CSV file needs.
 
         Raises:
             UsageError: The endpoint's deployer answers requests; it scores no files.
@@ -61,17 +62,18 @@ class BatchScorer:
             SignatureMismatch: Its rows do not fit the model.
         """
         from mlopsfw.data.intake.inferred import InferredFile
-        from mlopsfw.models.bundle.scoring import as_signature
+        from mlopsfw.models.bundle.scoring import as_signature, by_class
         from mlopsfw.models.bundle.stored import stored_manifest
 
         served, name, deployer = self._endpoints.batch(endpoint)
         manifest = stored_manifest(self._services.blobs, served.bundle)
         source = InferredFile(self._formats, file, as_signature(self._formats, manifest.inputs, file, options), sheet)
         source.take(lambda batches: deque(batches, maxlen=0))
-        yield _empty(source, manifest)
+        shaped = (lambda frame: by_class(frame, manifest)) if flat else (lambda frame: frame)
+        yield shaped(_empty(source, manifest))
         requests = _Requests(source, manifest)
         try:
-            yield from _answered(name, deployer.score(endpoint, requests), requests, manifest)
+            yield from map(shaped, _answered(name, deployer.score(endpoint, requests), requests, manifest))
         except Exception:
             if requests.error is not None:  # an error in the file is not the deployer's fault
                 raise requests.error from None

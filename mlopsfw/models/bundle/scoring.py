@@ -70,6 +70,25 @@ def with_class(scored: pl.DataFrame, manifest: Manifest) -> pl.DataFrame:
     return scored.with_columns(classes.gather(chosen).alias(PREDICTION))
 
 
+def by_class(scored: pl.DataFrame, manifest: Manifest) -> pl.DataFrame:
+    """Return scored rows with a column for each class, `OUTPUT[CLASS]`, instead of each output that is a list with a value for each class."""
+    import polars as pl
+
+    classes = manifest.classes if manifest.task == "multiclass" else ()
+    lists = [output.name for output in manifest.outputs if classes and isinstance(scored.schema[output.name], pl.List)]
+    named = {name: [f"{name}[{label}]" for label in classes] for name in lists}
+    check_names(scored.columns, (each for names in named.values() for each in names))
+    return scored.select(
+        each
+        for column in scored.columns
+        for each in (
+            [pl.col(column).list.get(index, null_on_oob=True).alias(name) for index, name in enumerate(named[column])]
+            if column in named
+            else [pl.col(column)]
+        )
+    )
+
+
 def check_names(columns: Iterable[str], added: Iterable[str]) -> None:
     """Raise `DataError` where rows already have a column of a name that scoring adds: it would be overwritten."""
     taken = sorted(set(columns) & set(added))

@@ -125,12 +125,9 @@ class Display:
         return f" {phase} {share:.0%}"
 
     def _metrics(self, run: str, name: str) -> str:
-        """Return the newest value of the metrics that a step logged last, and their step; empty from another machine."""
+        """Return the newest value of the metrics that a step logged last; empty from another machine."""
         newest = newest_of_log(self._workspace.state / "runs" / run / name)
-        if not newest:
-            return ""
-        step = f"step {newest[0].step}: " if newest[0].step is not None else ""
-        return " " + step + ", ".join(f"{_printable(metric.name)}={metric.number:.4g}" for metric in newest[:3])
+        return "".join(f" {_printable(metric.name)}={metric.number:.4g}" for metric in newest[:3])
 
     def _step(self, mark: str, name: str, seconds: str, text: str) -> None:
         sign, colour = _MARKS[mark]

@@ -204,14 +204,14 @@ def read_open_logs(folder: Path) -> list[Metric]:
 
 
 def newest_of_log(folder: Path) -> list[Metric]:
-    """Return the metrics of the newest step in the log of an open attempt, each once; empty where it has none yet."""
+    """Return the newest value of each metric that an open attempt logged last; empty where it logged none yet."""
     try:
         with (folder / _FILE).open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
             newest = list(_records(file.read().split(b"\n")[:-1]))
     except OSError:
         return []
-    return list({metric.name: metric for metric in newest if metric.step == newest[-1].step}.values())
+    return list({metric.name: metric for metric in newest}.values())
 
 
 def _records(lines: Iterable[bytes]) -> Iterator[Metric]:

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from mlopsfw.kernel.base.errors import DataError
-from mlopsfw.models.bundle.scoring import added_names, check_names, with_class
+from mlopsfw.models.bundle.scoring import added_names, by_class, check_names, with_class
 
 
 def manifest(task, classes, output, inputs=("x",)):
@@ -44,3 +44,19 @@ def test_rows_that_have_such_a_column_already_are_refused():
     names = added_names(manifest("binary", (0, 1), "probability"))
     with pytest.raises(DataError, match="a column 'prediction'"):
         check_names(["x", "prediction"], names)
+
+
+def test_in_csv_each_of_several_classes_has_a_column_of_its_own():
+    model = manifest("multiclass", ("a", "b"), "probabilities")
+    rows = pl.DataFrame({"x": [1, 2], "probabilities": [[0.25, 0.75], None], "prediction": ["b", None]})
+    flat = by_class(rows, model)
+    assert flat.columns == ["x", "probabilities[a]", "probabilities[b]", "prediction"]
+    assert flat.rows() == [(1, 0.25, 0.75, "b"), (2, None, None, None)]
+    assert by_class(rows.clear(), model).schema == flat.schema
+    with pytest.raises(DataError, match=r"probabilities\[a\]"):
+        by_class(rows.with_columns(pl.lit(1).alias("probabilities[a]")), model)
+
+
+def test_other_answers_are_left_as_they_are():
+    rows = pl.DataFrame({"probability": [0.5], "prediction": [1]})
+    assert by_class(rows, manifest("binary", (0, 1), "probability")).equals(rows)

@@ -68,7 +68,7 @@ def test_the_moving_line_of_a_terminal_has_the_newest_metrics_of_a_running_step(
     terminal.isatty = lambda: True
     display = Display(project.workspace, terminal)
     display.tick("01", {"train": time.monotonic(), "other": time.monotonic()})
-    assert "step 299: train_loss=1.5, valid_loss=0.003333" in terminal.getvalue()
+    assert "train_loss=1.5 valid_loss=0.003333" in terminal.getvalue()
 
 
 def test_the_index_has_the_last_number_of_a_run_outside_of_any_pipeline(project):
