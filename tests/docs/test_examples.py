@@ -25,7 +25,7 @@ NOT_RUN = {
 }
 """Page → why blocks of it do not run. It may only become shorter."""
 ELSEWHERE = {
-    "README.md": "its data and its core run in test_readme.py; the rest are the first lines of the other pages",
+    "README.md": "its first commands, its data and its core run in test_readme.py; the rest is in serving.md, monitoring.md and lineage.md",
     "migration.md": "its scripts run in test_migration.py",
     "tutorial.md": "it runs in test_tutorial.py",
     "writing-plugins.md": "its parts are those of examples/acme-plugin, whose tests run",

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from blocks import blocks_of, say
+from blocks import commands as words_of
 
 README = Path(__file__).parents[2] / "README.md"
 TOML = '[project]\nname = "empty"\n[privacy]\nkey = "env:PII"\n'
@@ -62,6 +63,17 @@ def test_the_data_section_works_as_it_stands(tmp_path, monkeypatch):
     assert re.search(r"rows erased: 1 from version 1, 2 from version 2", outputs["forget trips"])
     assert (tmp_path / "copy" / "one.txt").read_text() == "a text is a file, too"
     assert "<html" in (tmp_path / "report.html").read_text("utf-8")
+
+
+def test_the_commands_in_a_folder_of_ones_own_work_as_they_stand(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (first, *_) = blocks_of("README.md", "sh")
+    install, *verbs = words_of(first.text)
+    assert install[0] == "pip"
+    for words in verbs:
+        runs = {"A": "latest", "B": "latest"} if words[1:3] == ["runs", "diff"] else {}
+        say([*(runs.get(word, word) for word in words), *(["--debug"] if words[1:] == ["run"] else [])])
+    assert {words[1] for words in verbs} == {"init", "run", "status", "why", "runs"}
 
 
 def test_the_core_section_works_as_it_stands():

@@ -127,6 +127,8 @@ def test_monitoring(story, monkeypatch):
     }
     page = story("monitoring.md", names=vector)
     page.run()
+    say(["mlopsfw", "monitor", "run", "delay", "--from", "2013-06-01", "--html", "june.html", "--no-alert"])
+    assert "Trend over 2 windows" in Path("june.html").read_text(encoding="utf-8")
     assert page.names["expected"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
