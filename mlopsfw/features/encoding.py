@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 FILE = "encoding.json"
 """The name of the file that a bundle keeps encodings in."""
 
-_NUMBERS = ("number", "integer", "boolean")
-"""The types of inputs that trees read without an encoding."""
-
 
 class Encoding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
     """How one column becomes numbers. Missing is NaN.
@@ -89,22 +86,17 @@ def output_of(manifest: Manifest, file: Path) -> str:
     return declared[0]
 
 
-def read_encodings(
-    data: bytes | None, manifest: Manifest, columns: int, names: Sequence[str] = ()
-) -> tuple[Encoding, ...]:
-    """Return the encodings that a bundle keeps; of trees that were trained elsewhere, each input as a number.
+def read_encodings(data: bytes, manifest: Manifest, columns: int) -> tuple[Encoding, ...]:
+    """Return the encodings that a bundle keeps.
 
     Args:
-        data: The content of `encoding.json`, checked against the manifest; None where the bundle has no such file.
+        data: The content of `encoding.json`, checked against the manifest.
         manifest: Of the bundle.
         columns: How many columns the trees read.
-        names: What the trees call them, in order; empty where the trees name none.
 
     Raises:
         BundleError: They are none, or disagree with the manifest or with the trees.
     """
-    if data is None:
-        return _plain(manifest, columns, names)
     try:
         encodings = msgspec.json.decode(data, type=tuple[Encoding, ...])
     except msgspec.DecodeError as error:
@@ -116,22 +108,3 @@ def read_encodings(
         if encoding.column not in inputs:
             raise BundleError(f"{FILE} encodes {encoding.column!r}, which is no input of the model")
     return encodings
-
-
-def _plain(manifest: Manifest, columns: int, names: Sequence[str]) -> tuple[Encoding, ...]:
-    """Return each input as a number, in the order in which the trees name them, else in that of the inputs."""
-    for column in manifest.inputs:
-        if column.type not in _NUMBERS:
-            raise BundleError(
-                f"the input {column.name!r} is a {column.type}, and the bundle has no {FILE} that says how trees read it",
-                hint="Pass rows with the numbers that the model was trained on, or let its trainer learn it in a pipeline.",
-            )
-    inputs = {column.name.replace(" ", "_"): column.name for column in manifest.inputs}  # as LightGBM writes names
-    order = [name.replace(" ", "_") for name in names] or list(inputs)
-    if len(order) != columns or set(order) != inputs.keys() or len(inputs) != len(manifest.inputs):
-        called = f" ({', '.join(names)})" if names else ""
-        raise BundleError(
-            f"the trees read {columns} columns{called}, but the inputs are {', '.join(inputs.values())}",
-            hint="Pass rows that have the columns of the trees, and the target, alone.",
-        )
-    return tuple(Encoding(column=inputs[name], kind="number") for name in order)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from mlopsfw.roles import Manifest, Model, TrainedModel, TrainingTask
 
 FORMAT = "lightgbm"
+GENERIC = "Column_{}"
+"""What LightGBM calls the columns of a matrix without names."""
 _TASKS = {
     "binary": "binary",
     "multiclass": "multiclass",
@@ -42,11 +44,10 @@ class LightGbmRuntime:
         self._threads = threads
 
     def load(self, folder: Path, manifest: Manifest) -> Model:
-        """Load the file that the manifest lists for `lightgbm`, and the encoding beside it, if it has one. Raise `BundleError`."""
+        """Load the file that the manifest lists for `lightgbm`, and the encoding beside it. Raise `BundleError`."""
         file = folder / manifest.formats.get(FORMAT, "")
         booster = _booster(read_model(folder, manifest, FORMAT), file)
-        kept = read_listed(folder, manifest, FILE) if FILE in manifest.files else None
-        encodings = read_encodings(kept, manifest, booster.num_feature(), _names(booster))
+        encodings = read_encodings(read_listed(folder, manifest, FILE), manifest, booster.num_feature())
         output = output_of(manifest, file)
         _check(booster, manifest, file)
         return LightGbmModel(booster, encodings, output, self._threads)
@@ -65,7 +66,7 @@ class LightGbmRuntime:
             categories = categories_of(data.decode("ascii"))
         except ValueError as error:
             raise BundleError(f"{file.name}: {error}") from error
-        inputs, encodings = tree_columns(booster.feature_name(), model.inputs, categories)
+        inputs, encodings = tree_columns(booster.feature_name(), model.inputs, categories, GENERIC)
         (scratch / FILE).write_bytes(msgspec.json.encode(encodings))
         count = booster.num_model_per_iteration() if task.task == "multiclass" else 2 if task.task == "binary" else 0
         classes = model.classes or tuple(range(count))
@@ -107,12 +108,6 @@ def _booster(data: bytes, file: Path) -> lightgbm.Booster:
         return lightgbm.Booster(model_str=checked_text(data.decode("ascii")))
     except (lightgbm.basic.LightGBMError, ValueError) as error:
         raise BundleError(f"{file} is not a model that LightGBM can load: {error}") from error
-
-
-def _names(booster: lightgbm.Booster) -> list[str]:
-    """Return the names of the columns; none where they were trained without names, which LightGBM calls `Column_0`."""
-    names = booster.feature_name()
-    return [] if names == [f"Column_{number}" for number in range(len(names))] else names
 
 
 def _check(booster: lightgbm.Booster, manifest: Manifest, file: Path) -> None:

@@ -13,6 +13,8 @@ import msgspec
 
 OBJECTIVES = {"binary": "binary:logistic", "multiclass": "multi:softprob", "regression": "reg:squarederror"}
 
+GENERIC = "f{}"
+"""What XGBoost calls the columns of a matrix without names."""
 _MAJOR = 3
 _MOST_BITS = 1 << 31  # of all sets of categories together: XGBoost holds one bit for each category up to a set's last
 _NODES = ("left_children", "right_children", "split_indices", "split_conditions", "default_left", "split_type")
@@ -77,7 +79,6 @@ class _Learner(msgspec.Struct, frozen=True):
     gradient_booster: _Booster
     learner_model_param: _Model
     objective: _Objective
-    feature_names: list[str] = []
 
 
 class _Document(msgspec.Struct, frozen=True):
@@ -85,8 +86,8 @@ class _Document(msgspec.Struct, frozen=True):
     version: tuple[int, int, int]
 
 
-def checked_document(data: bytes, task: str, classes: int) -> tuple[bytes, int, list[str]]:
-    """Return the document of checked parts, how many columns its trees read, and their names where it has them.
+def checked_document(data: bytes, task: str, classes: int) -> tuple[bytes, int]:
+    """Return the document of checked parts, and how many columns its trees read.
 
     Args:
         data: The file's content.
@@ -116,7 +117,7 @@ def checked_document(data: bytes, task: str, classes: int) -> tuple[bytes, int, 
     bits = sum(_check_tree(tree, columns, f"tree {at}") for at, tree in enumerate(trees))
     if bits > _MOST_BITS:
         raise ValueError("its sets of categories need too much memory")
-    return msgspec.json.encode(_written(document, width, columns)), columns, learner.feature_names
+    return msgspec.json.encode(_written(document, width, columns)), columns
 
 
 class Description(msgspec.Struct, frozen=True):
@@ -153,7 +154,7 @@ def described(data: bytes) -> Description:
     if "c" in learner.feature_types:
         raise ValueError("it has columns of categories, whose codes the file does not explain; export it as ONNX")
     count = _whole(learner.learner_model_param.num_feature, "num_feature")
-    names = learner.feature_names or tuple(f"f{at}" for at in range(count))
+    names = learner.feature_names or tuple(map(GENERIC.format, range(count)))
     if len(names) != count:
         raise ValueError(f"it names {len(names)} of its {count} columns")
     return Description(tasks[learner.objective.name], names, _whole(learner.learner_model_param.num_class, "num_class"))

@@ -14,7 +14,7 @@ from mlopsfw.errors import BundleError
 from mlopsfw.features.adopted import tree_columns
 from mlopsfw.features.encoding import FILE, Encoding, matrix, output_of, read_encodings
 from mlopsfw.roles import read_listed, read_model
-from mlopsfw_xgboost.document import checked_document, described
+from mlopsfw_xgboost.document import GENERIC, checked_document, described
 from mlopsfw_xgboost.ubjson import decode, is_json
 
 if TYPE_CHECKING:
@@ -36,17 +36,15 @@ class XgBoostRuntime:
         self._threads = threads
 
     def load(self, folder: Path, manifest: Manifest) -> Model:
-        """Load the file that the manifest lists for `xgboost`, and the encoding beside it, if it has one. Raise `BundleError`."""
+        """Load the file that the manifest lists for `xgboost`, and the encoding beside it. Raise `BundleError`."""
         file = folder / manifest.formats.get(FORMAT, "")
         output = output_of(manifest, file)
         try:
-            document = read_model(folder, manifest, FORMAT)
-            data, columns, names = checked_document(document, manifest.task, len(manifest.classes))
+            data, columns = checked_document(read_model(folder, manifest, FORMAT), manifest.task, len(manifest.classes))
             booster = xgboost.Booster({"nthread": self._threads}, model_file=bytearray(data))
         except (msgspec.DecodeError, ValueError, xgboost.core.XGBoostError) as error:
             raise BundleError(f"{file} is not a model that XGBoost can load: {error}") from error
-        kept = read_listed(folder, manifest, FILE) if FILE in manifest.files else None
-        encodings = read_encodings(kept, manifest, columns, names)
+        encodings = read_encodings(read_listed(folder, manifest, FILE), manifest, columns)
         return XgBoostModel(booster, encodings, output)
 
     def adopt(self, task: TrainingTask, model: TrainedModel, scratch: Path) -> tuple[TrainingTask, TrainedModel]:
@@ -59,7 +57,7 @@ class XgBoostRuntime:
         except (msgspec.DecodeError, ValueError) as error:
             raise BundleError(f"{name} is not a model of XGBoost in JSON or UBJ: {error}") from error
         task = msgspec.structs.replace(task, task=task.task or said.task)
-        inputs, encodings = tree_columns(said.columns, model.inputs, {})
+        inputs, encodings = tree_columns(said.columns, model.inputs, {}, GENERIC)
         files = {"model.json": scratch / "xgboost" / "model.json", FILE: scratch / "xgboost" / FILE}
         (scratch / "xgboost").mkdir()
         files["model.json"].write_bytes(data)
