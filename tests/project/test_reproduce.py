@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 
 import pytest
@@ -188,6 +189,10 @@ def test_ctrl_c_leaves_no_folder_and_nothing_to_resume(bench, monkeypatch):
     )
     first = bench.write('[steps.a]\npython = "a:a"\n', a=source).run(debug=True)
     monkeypatch.setenv("STOP", "1")
-    assert mlopsfw(["--project", str(bench.root), "reproduce", first.run, "--debug"]) == 130
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background process ignores it
+    try:
+        assert mlopsfw(["--project", str(bench.root), "reproduce", first.run, "--debug"]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert list((bench.root / ".mlopsfw" / "scratch").iterdir()) == []
     assert mlopsfw(["--project", str(bench.root), "resume"]) == 2
