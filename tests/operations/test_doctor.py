@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from mlopsfw.kernel.ledger.layout import entry_key
 from mlopsfw.kernel.plugins.catalog import Catalog
 from mlopsfw.kernel.plugins.manager import PluginManager
 from mlopsfw.kernel.store.blobs import key_of
+from mlopsfw.operations.checks import startup_files
 from mlopsfw.pipeline.run.events import RunStarted
 from mlopsfw.project.facade import Project
 
@@ -201,6 +203,28 @@ def test_an_index_that_says_something_else_is_named(filled):
 def test_a_state_folder_that_others_can_enter_is_a_warning(filled):
     filled.state.chmod(0o755)
     assert [f.level for f in found(filled, "machine")] == ["warning"]
+
+
+def test_files_that_run_code_whenever_python_starts_are_listed_with_the_code(tmp_path, monkeypatch):
+    (tmp_path / "hostile.pth").write_text("# harmless\n/somewhere\nimport os; os.system('id')\n")
+    (tmp_path / "folders.pth").write_text("/somewhere\n# import os\n")
+    monkeypatch.setattr("site.getsitepackages", lambda: [str(tmp_path)])
+    (listed,) = startup_files()
+    assert "hostile.pth runs code" in listed.message
+    assert "import os; os.system('id')" in listed.message
+
+
+def test_under_any_umask_nobody_else_can_enter_what_a_project_keeps(make_project, tmp_path):
+    before = os.umask(0)
+    try:
+        project = make_project('[steps.a]\npython = "a:run"\n', a="def run(): return 1\n")
+        assert run(["--project", str(project.root), "run"]) == 0
+        assert run(["--project", str(project.root), "runs", "list"]) == 0
+        assert run(["--project", str(project.root), "export", str(tmp_path / "copy")]) == 0
+    finally:
+        os.umask(before)
+    for folder in (project.root / ".mlopsfw", tmp_path / "copy"):
+        assert folder.stat().st_mode & 0o777 == 0o700
 
 
 def test_doctor_leaves_nothing_behind(filled):

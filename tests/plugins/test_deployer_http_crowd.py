@@ -7,6 +7,7 @@ import http.client
 import json
 import resource
 import socket
+import statistics
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bundles import write_bundle
+from load import Load
 from serving import ROW, RuleBundle, RunningServer, ask, infer_body
 
 from mlopsfw.kernel.base.errors import ServingError
@@ -181,6 +183,28 @@ except ServingError as error:
             assert "LimitNOFILE" in done.stdout
     finally:
         project.providers.deployer().deployer.stop("delay")
+
+
+@pytest.mark.slow
+@pytest.mark.nightly
+def test_ten_times_the_clients_that_keep_it_busy_cost_a_tenth_of_its_answers_at_most_and_no_memory(
+    tmp_path: Path,
+) -> None:
+    rates: dict[int, list[float]] = {16: [], 160: []}
+    with RunningServer(tmp_path) as server:
+        before = _resident()
+        for clients in (16, 160) * 5:
+            began = time.monotonic()
+            with Load(server.port, clients) as load:
+                time.sleep(2.0)
+            rates[clients].append(len(load.seen["ids"]) / (time.monotonic() - began))
+            assert load.seen["failed"] == []
+        assert _resident() - before < 64 << 20
+    assert statistics.median(rates[160]) >= 0.9 * statistics.median(rates[16]), rates
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 @pytest.mark.slow

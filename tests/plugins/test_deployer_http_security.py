@@ -37,6 +37,7 @@ pytestmark = pytest.mark.server
 
 INFER = "/v2/models/delay/infer"
 TOKEN = "correct-horse-battery-staple"
+METHODS = ["GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH"]
 REQUEST = json.dumps(infer_body(ROW)).encode()
 
 
@@ -256,7 +257,7 @@ def test_a_deploy_with_an_empty_or_short_token_is_refused(
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "localhost.evil.example", "[::2]",
                                   "localhost:80@evil.example", "localhost evil.example", "127.0.0.1:port", "", "2130706433"])  # fmt: skip
-@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH"])
+@pytest.mark.parametrize("method", METHODS)
 def test_an_unknown_host_is_refused_on_every_method(server: RunningServer, host: str, method: str) -> None:
     for path in ("/v2/health/live", INFER, "/nothing"):
         assert server.ask(method, path, Host=host)[0] == 403
@@ -290,7 +291,9 @@ def test_a_target_may_be_a_whole_url_whose_host_counts(
     "origin", ["http://evil.example", "null", "http://localhost:1", "file://", "http://localhost.evil.example", ""]
 )
 def test_another_sites_page_is_refused(server: RunningServer, origin: str) -> None:
-    assert server.ask("POST", INFER, infer_body(ROW), Host="localhost", Origin=origin)[0] == 403
+    for method in METHODS:
+        for path in ("/v2/health/live", INFER, "/nothing"):
+            assert server.ask(method, path, Host="localhost", Origin=origin)[0] == 403
     assert server.ask("POST", INFER, infer_body(ROW), Host="localhost", Origin="http://localhost")[0] == 200
 
 
