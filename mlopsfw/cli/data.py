@@ -13,7 +13,7 @@ from mlopsfw.cli.datatag import tag
 from mlopsfw.cli.datavacuum import vacuum
 from mlopsfw.cli.filesets import add_files, get, verify_files
 from mlopsfw.cli.forget import forget
-from mlopsfw.cli.output import emit_json, json_option, pass_project, pass_snapshot, table
+from mlopsfw.cli.output import emit_json, json_option, pass_project, pass_snapshot, printable, table
 from mlopsfw.cli.progress import progress
 from mlopsfw.cli.sources import csv_options, outside_options
 from mlopsfw.kernel.base.errors import UsageError
@@ -283,7 +283,8 @@ def _head(project: Project, version: DatasetVersion, rows: int) -> list[dict[str
 
 
 def _why(version: DatasetVersion) -> str:
-    return "".join(f", {text}" for text in (version.source and f"from {version.source}", version.message) if text)
+    words = (version.source and f"from {version.source}", version.message)
+    return "".join(f", {printable(text)}" for text in words if text)
 
 
 @data.command()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlopsfw.cli.model_import import import_model
-from mlopsfw.cli.output import emit_json, json_option, pass_project, pass_snapshot, table
+from mlopsfw.cli.output import emit_json, json_option, pass_project, pass_snapshot, printable, table
 from mlopsfw.cli.output_file import OutputFile, write_file
 from mlopsfw.lineage.references import parse_reference
 
@@ -87,7 +87,7 @@ def show(project: Project, ref: str, *, as_json: bool) -> None:
         f"{version.ref}{f' ({version.task})' if version.task else ''}, registered {version.time[:19]} by {version.actor}"
     )
     for name, value in _facts(version):
-        click.echo(f"  {name:<12}{value}")
+        click.echo(f"  {name:<12}{printable(value)}")
     if version.metrics:
         from mlopsfw.pipeline.run.runs import flat
 

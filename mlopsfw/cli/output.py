@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_OBEYED = re.compile(r"[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What JSON may hold as it is, and a terminal obeys: control characters, and marks of the direction of writing."""
 _DOCUMENTS = "mlopsfw.documents"  # in click's context: where documents go while standard output is set aside
 
 
@@ -89,8 +91,9 @@ def _documents() -> TextIO:
 
 
 def document(text: str, *, nl: bool = True) -> None:
-    """Print JSON on standard output. Where its encoding lacks a character, all but ASCII is escaped."""
+    """Print JSON on standard output. What a terminal would obey is escaped, and all but ASCII where the encoding lacks a character."""
     stream = _documents()
+    text = _OBEYED.sub(lambda match: json.dumps(match[0])[1:-1], text)
     if not can_write(text, stream):
         text = re.sub(r"[^\x00-\x7f]+", lambda match: json.dumps(match[0])[1:-1], text)
     click.echo(text, file=stream, nl=nl)
@@ -204,10 +207,11 @@ def table(
         click.echo(empty)
         return
     names = list(columns or listed[0])
+    heads = [printable(name) for name in names]
     cells = [[_cell(row.get(name)) for name in names] for row in listed]
-    widths = [max(len(name), *(len(line[i]) for line in cells)) for i, name in enumerate(names)]
+    widths = [max(len(head), *(len(line[i]) for line in cells)) for i, head in enumerate(heads)]
     right = [all(isinstance(row.get(name), int | float) for row in listed) for name in names]
-    click.echo("  ".join(click.style(_pad(n, w, r), bold=True) for n, w, r in zip(names, widths, right, strict=True)))
+    click.echo("  ".join(click.style(_pad(h, w, r), bold=True) for h, w, r in zip(heads, widths, right, strict=True)))
     for line in cells:
         click.echo("  ".join(_pad(c, w, r) for c, w, r in zip(line, widths, right, strict=True)).rstrip())
 

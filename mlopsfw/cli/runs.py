@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -118,7 +120,7 @@ def show(project: Project, run_id: str, *, as_json: bool) -> None:
         table([{"parameter": name, "value": value} for name, value in view.params.items()])
     for step in view.steps.values():
         if step.failure:
-            click.echo(f"{step.name}: {step.failure}")
+            click.echo(f"{step.name}: {printable(step.failure)}")
     if view.metrics:
         table([{"metric": name, "value": value} for name, value in view.metrics.items()])
     _tell_notes(view)
@@ -173,13 +175,21 @@ def _short(value: object) -> object:
     return value[:12] if isinstance(value, str) and len(value) == 64 else value
 
 
+def on_terminal() -> bool:
+    """Return whether somebody looks at standard output."""
+    return sys.stdout.isatty()
+
+
 @runs.command()
 @click.argument("run_id", metavar="RUN")
 @click.argument("step")
 @pass_project
 def log(project: Project, run_id: str, step: str) -> None:
     """Print the output of STEP, and its traceback if it failed."""
-    click.echo(project.runs.log(run_id, step), nl=False)
+    text = project.runs.log(run_id, step)
+    if on_terminal():  # a file gets what the step printed
+        text = "\n".join(printable(line.expandtabs()) for line in re.split(r"\r\n|\n|\r", text))
+    click.echo(text, nl=False)
 
 
 @runs.command()

@@ -97,5 +97,7 @@ def _number(value: float) -> str:
 
 
 def _text(text: str) -> str:
-    """Return a basic string. TOML allows no control characters in it, and unlike JSON not DEL."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    """Return a basic string. What cannot be seen is escaped: TOML allows no control characters, and unlike JSON not DEL."""
+    return "".join(
+        each if each.isprintable() else f"\\U{ord(each):08x}" for each in json.dumps(text, ensure_ascii=False)
+    )

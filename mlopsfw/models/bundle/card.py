@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.training import TrainingTask
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&])")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]+")
+"""What a terminal would obey: control characters, and marks of the direction of writing."""
 _MANY = 50
 _TOLD_APART = ("importance", "metrics", "settings", "versions")
 
@@ -49,11 +50,11 @@ def model_card(manifest: Manifest, task: TrainingTask, *, rows: int) -> str:
 
 def escape(text: object) -> str:
     """Return text as one line without markup."""
-    return _SPECIAL.sub(r"\\\1", _CONTROL.sub(" ", str(text)))
+    return _SPECIAL.sub(r"\\\1", CONTROL.sub(" ", str(text)))
 
 
 def _code(text: str) -> str:
-    return _CONTROL.sub(" ", text).replace("`", "'")
+    return CONTROL.sub(" ", text).replace("`", "'")
 
 
 def _section(title: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -10,7 +10,7 @@ import msgspec
 
 from mlopsfw.kernel.base.errors import BundleError, DataError, NotFound, UnknownName
 from mlopsfw.lineage import provenance
-from mlopsfw.models.bundle.card import type_text
+from mlopsfw.models.bundle.card import CONTROL, type_text
 from mlopsfw.models.registry.versions import ModelVersion
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _standing(version: ModelVersion) -> Iterator[str]:
 
 
 def _text(value: Any) -> str:
-    return _SPECIAL.sub(r"\\\1", " ".join(str(value).split()))
+    return _SPECIAL.sub(r"\\\1", " ".join(CONTROL.sub(" ", str(value)).split()))
 
 
 def _table(rows: Iterable[tuple[str, Any]]) -> str:
