@@ -183,7 +183,7 @@ class Index:
     def counts(self) -> dict[str, int]:
         """Return how many rows each table holds."""
         rows = self.query("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
-        counts = {row["name"]: f'SELECT count(*) AS n FROM "{row["name"]}"' for row in rows}  # noqa: S608 - our own tables
+        counts = {row["name"]: f'SELECT count(*) AS n FROM "{row["name"]}"' for row in rows}  # noqa: S608 - our own
         return {name: self.query(sql, fresh=False)[0]["n"] for name, sql in counts.items()}
 
     def differences(self, path: Path) -> list[str]:
