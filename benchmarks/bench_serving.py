@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 
 sys.path.extend(map(str, (Path(__file__).parent, Path(__file__).parents[1] / "tests" / "plugins")))
+import serving_load
 from bundles import write_bundle
 from serving import ROW, ask, infer_body
 
@@ -170,6 +171,28 @@ def test_a_thousand_rows(benchmark, servers):
     peer_seconds = min(_timed(lambda: ask(peer, "POST", "/predict", theirs)) for _ in range(20))
     benchmark.pedantic(ask, args=(port, "POST", "/v2/models/bench/infer", body), rounds=20, warmup_rounds=3)
     print(f"\n    1,000 rows: {benchmark.stats.stats.min * 1e3:.1f} ms, FastAPI {peer_seconds * 1e3:.1f} ms")
+
+
+@pytest.mark.parametrize("form", ["infer", "records"])
+def test_single_rows_beside_bodies_of_100_000(benchmark, servers, form):
+    """50 single rows a second, alone and beside three clients that each send 100,000 rows again and again."""
+    port, infer = _port(servers["ours"][0]), "/v2/models/bench/infer"
+    rows = [{**ROW, "distance": n / 7} for n in range(100_000)]
+    long = json.dumps(infer_body(*rows) if form == "infer" else {"dataframe_records": rows}).encode()
+    path = infer if form == "infer" else "/invocations"
+
+    def measured(clients):
+        others = [serving_load.start(port, path, 12.0, 0, long) for _ in range(clients)]
+        time.sleep(1.5 * bool(clients))
+        short = serving_load.seconds_of(serving_load.start(port, infer, 10.0, 50, json.dumps(infer_body(ROW)).encode()))
+        return short, [each for other in others for each in serving_load.seconds_of(other)]
+
+    alone, _ = measured(0)
+    beside, long_seconds = benchmark.pedantic(measured, args=(3,), rounds=1)
+    for name, seconds in (("alone", alone), ("beside", beside)):
+        half, most = statistics.median(seconds), seconds[int(len(seconds) * 0.99)]
+        print(f"\n    {form}: a row {name}: median {half * 1e3:.1f} ms, p99 {most * 1e3:.1f} ms")
+    print(f"    {form}: 100,000 rows: median {statistics.median(long_seconds):.2f} s, {len(long_seconds)} bodies")
 
 
 def _timed(act):

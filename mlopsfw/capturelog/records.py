@@ -12,7 +12,7 @@ import msgspec
 from mlopsfw.kernel.base.errors import NewerVersion
 from mlopsfw.kernel.roles.bundle import SignatureColumn
 
-FORMAT = 2
+FORMAT = 3
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True, tag="header"):
@@ -37,7 +37,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, tag="header"):
 
 
 class Predictions(msgspec.Struct, frozen=True, kw_only=True, tag="p", array_like=True):
-    """The rows of one answered request.
+    """The rows of one answered request, or some of them: a long request has several records.
 
     Args:
         ids: One prediction id a row, made by the server: unique for ever, and no client can guess another's.
@@ -46,6 +46,7 @@ class Predictions(msgspec.Struct, frozen=True, kw_only=True, tag="p", array_like
         inputs: Column → values as the request sent them, one a row.
         outputs: Output → values, one a row.
         request_id: The client's own id of the request, if it sent one. It names nothing: other requests may carry the same.
+        first_row: Which row of the request comes first here; None where these are all of its rows.
     """
 
     ids: list[str]
@@ -54,6 +55,7 @@ class Predictions(msgspec.Struct, frozen=True, kw_only=True, tag="p", array_like
     inputs: dict[str, list[Any]]
     outputs: dict[str, list[Any]]
     request_id: str | None = None
+    first_row: int | None = None
 
 
 class LabelRows(msgspec.Struct, frozen=True, kw_only=True, tag="l", array_like=True):

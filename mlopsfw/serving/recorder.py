@@ -30,6 +30,7 @@ class Request:
         event_times: When each row's event happened, microseconds UTC.
         time: When the request arrived, microseconds UTC.
         request_id: The client's own id of the request; None where it sent none.
+        first_row: Which row of the request comes first; None where these are all of its rows.
     """
 
     columns: dict[str, list[Any]]
@@ -37,6 +38,14 @@ class Request:
     event_times: list[int]
     time: int
     request_id: str | None
+    first_row: int | None = None
+
+    def part(self, first: int, end: int) -> Request:
+        """Return the rows from `first` up to `end`."""
+        columns = {name: values[first:end] for name, values in self.columns.items()}
+        return Request(
+            columns, self.ids[first:end], self.event_times[first:end], self.time, self.request_id, first_row=first
+        )
 
 
 class Recorder:
@@ -101,6 +110,7 @@ class Recorder:
         record = Predictions(
             ids=request.ids, event_times=request.event_times, processed_time=request.time,
             inputs=kept, outputs=outputs, request_id=request.request_id,
+            first_row=request.first_row,
         )  # fmt: skip
         return encode(record)
 

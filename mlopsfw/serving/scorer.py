@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlopsfw.capturelog.labels import check_labels
 from mlopsfw.capturelog.records import Header, LabelRows
+from mlopsfw.kernel.base.errors import AnswerMismatch, SignatureMismatch
 from mlopsfw.kernel.base.lazy import lazy
-from mlopsfw.kernel.roles.bundle import Bundle
+from mlopsfw.kernel.roles.bundle import Bundle, Manifest
 from mlopsfw.models.bundle.answers import as_lists
-from mlopsfw.serving.recorder import Recorder
+from mlopsfw.serving.recorder import Recorder, Request
+
+_VALUES = 8_192  # inputs scored at a time, if there are many
+_FEWEST = 8  # rows scored at a time: libraries of linear algebra add a single row up in another order
+_OF_ROWS = frozenset({"binary", "multiclass", "multilabel", "regression"})
+"""The tasks whose answer for a row depends on that row alone."""
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +27,7 @@ else:
 
 @dataclass(slots=True)
 class Scored:
-    """The answer to one request, independent of the protocol.
+    """The answer to one request, or to some of its rows, independent of the protocol.
 
     Args:
         ids: One prediction id a row, made here.
@@ -69,6 +75,58 @@ class Scorer:
         lists = as_lists(outputs)
         return Scored(request.ids, outputs, lists, self._recorder.record(request, lists))
 
+    def score_in_steps(
+        self, columns: dict[str, list[Any]], request_id: str | None, event_time: str | None
+    ) -> Generator[None, None, list[Scored]]:
+        """Score the rows of a long request, as `score` does, in steps: the caller decides when the next one begins.
+
+        Steps take some rows each, unless the answer for a row may depend on the others: for a task other than binary, multiclass,
+        multilabel or regression, and for tensors whose sides the signature leaves open, the model is asked once about all rows.
+
+        Returns:
+            The answer in parts, in the order of the rows.
+
+        Raises:
+            SignatureMismatch: As `score`.
+        """
+        request = self._recorder.request(columns, request_id, event_time)
+        yield
+        cuts = list(_cuts(len(request.ids), max(_FEWEST, _VALUES // len(request.columns))))
+        outputs = yield from self._outputs(request, cuts)
+        parts = []
+        for first, end in cuts:
+            part, answers = request.part(first, end), {name: values[first:end] for name, values in outputs.items()}
+            lists = as_lists(answers)
+            parts.append(Scored(part.ids, answers, lists, self._recorder.record(part, lists)))
+            yield
+        return parts
+
+    def _outputs(
+        self, request: Request, cuts: list[tuple[int, int]]
+    ) -> Generator[None, None, Mapping[str, np.ndarray]]:
+        """Return the outputs of all rows, asked for in parts if the answers for the parts surely are the answer for all."""
+        if _by_row(self.manifest):
+            try:
+                answers = yield from self._answers(request.columns, cuts)
+            except AnswerMismatch:
+                pass  # asked about all rows, the model names the row
+            else:
+                if len({_form(answer) for answer in answers}) == 1:
+                    return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
+        return self._bundle.predict(request.columns)
+
+    def _answers(
+        self, columns: Mapping[str, list[Any]], cuts: list[tuple[int, int]]
+    ) -> Generator[None, None, list[Mapping[str, np.ndarray]]]:
+        answers = []
+        for first, end in cuts:
+            try:
+                answers.append(self._bundle.predict({name: values[first:end] for name, values in columns.items()}))
+            except SignatureMismatch as error:
+                raise error.counted_from(first) from None
+            yield
+        return answers
+
     def labels(self, rows: Iterable[Mapping[str, Any]]) -> LabelRows:
         """Return labels as capture stores them, encoded for `CaptureWriter.write`.
 
@@ -80,3 +138,20 @@ class Scorer:
         """
         recorder = self._recorder
         return check_labels(rows, self.manifest, recorder.requests.label, recorder.bounds, recorder.now())
+
+
+def _cuts(rows: int, size: int) -> Iterator[tuple[int, int]]:
+    """Yield the first row and the end of parts of almost equal length, at most `size`."""
+    count = -(-rows // size)
+    for number in range(count):
+        yield number * rows // count, (number + 1) * rows // count
+
+
+def _by_row(manifest: Manifest) -> bool:
+    open_sides = any(None in column.shape for column in (*manifest.inputs, *manifest.outputs))
+    return manifest.task in _OF_ROWS and not open_sides
+
+
+def _form(answer: Mapping[str, np.ndarray]) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """Return what the parts of an answer must share: the type of each output, and the shape of a row's value."""
+    return tuple(("U" if a.dtype.kind == "U" else a.dtype.str, a.shape[1:]) for a in answer.values())

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 from collections import deque
 from typing import TYPE_CHECKING, Any, cast
 
 import httptools
 
+from mlopsfw_deployer_http.batches import BUSY
 from mlopsfw_deployer_http.message import Answer, Refusal, Request, to_bytes
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE)
 _ONCE = frozenset({b"host", b"content-length", b"content-type", b"authorization", b"origin", b"content-encoding"})
 _MAX_HEADERS = 100
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 CROWDED = Refusal(503, "too many connections; try again", headers=b"retry-after: 1\r\n")
 
 
@@ -32,7 +35,8 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_body", "_busy", "_client", "_discards", "_eof", "_headers", "_listener", "_parser", "_queue", "_size", "_transport", "_url",
+        "_arriving", "_body", "_busy", "_client", "_discards", "_eof", "_headers", "_held", "_job", "_listener", "_parser", "_queue",
+        "_refusal", "_size", "_transport", "_url",
         "asked", "blocked", "finished", "in_head", "in_message", "reserved", "since", "unsent",
     )  # fmt: skip
 
@@ -41,6 +45,8 @@ class Connection(asyncio.Protocol):
         self._parser: Any = httptools.HttpRequestParser(self)
         self._queue: deque[tuple[Request, bool]] = deque()
         self._busy = self._eof = False
+        self._job: asyncio.Task[Answer] | None = None
+        self._arriving = self._held = 0  # bytes of the arriving body, and of those before, that `batches` counts
         self.in_head = False  # a request's target or headers are arriving
         self.asked = False  # a whole request has arrived
         self.reserved = False  # it has one of the reserved places for health and metrics
@@ -66,12 +72,17 @@ class Connection(asyncio.Protocol):
         del exc
         self.finished = True
         self._queue.clear()
+        if self._job is not None:
+            self._job.cancel()
+        self._held, self._arriving = self._held + self._arriving, 0
+        self._release()
         self._listener.forget(self)
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser. Answer input that is not HTTP with 400, and end the connection."""
         if self.finished:
             return  # lingering: read and discard, so that the client can read our last answer
+        pipelined = self._busy
         try:
             if self.in_head:  # the parser reports a header once it is complete, so its growth is counted here
                 self._count(len(data))
@@ -86,11 +97,25 @@ class Connection(asyncio.Protocol):
             self.refuse(error.__context__)
         except httptools.HttpParserError as error:
             self.refuse(Refusal(400, f"not a valid HTTP/1.1 request: {error}"))
+        if pipelined:  # read on only for a client that waits for its answer, to see whether it leaves
+            self._transport.pause_reading()
 
     def eof_received(self) -> bool:
-        """Close now, or after the last pending answer."""
+        """Close now, or after the last pending answer.
+
+        A client that is gone looks like one that only sends no more, until it is sent something.
+        """
         self._eof = True
+        if self._busy and self._parser.get_http_version() == "1.1":
+            self._transport.write(_CONTINUE)
         return self.unsent > 0
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client of a request in progress has closed its socket."""
+        if not (self._busy and self._eof):
+            return False
+        return bool(self._transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
 
     def pause_writing(self) -> None:
         """Read no further requests while the client does not read answers."""
@@ -100,8 +125,14 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Continue."""
         self.blocked = False
+        if not self.unsent:
+            self._release()
         if not self._busy:
             self._transport.resume_reading()
+
+    def _release(self) -> None:
+        self._listener.batches.release(self._held)
+        self._held = 0
 
     # -- the parser's calls ----------------------------------------------------------------------------------------------
 
@@ -113,6 +144,7 @@ class Connection(asyncio.Protocol):
         self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
         self._discards = False  # the request is refused, whatever its body holds
+        self._refusal: Refusal | None = None  # what it is refused with, where its head does not say so
 
     def on_url(self, url: bytes) -> None:
         """Take a part of the request's target."""
@@ -154,7 +186,7 @@ class Connection(asyncio.Protocol):
                     raise
                 self._discards = True
         if asks:
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._transport.write(_CONTINUE)
 
     def _request(self, body: bytes) -> Request:
         target = self._url
@@ -170,8 +202,20 @@ class Connection(asyncio.Protocol):
         self._size += len(body)
         if self._size > self._listener.limits.body:
             raise self._too_long()
-        if not self._discards:
-            self._body.append(body)
+        if self._discards:
+            return
+        self._body.append(body)
+        if self._size > self._listener.inline:
+            self._hold(self._size - self._arriving)
+
+    def _hold(self, size: int) -> None:
+        if self._listener.batches.hold(size):
+            self._arriving += size
+        else:
+            self._discards, self._refusal = True, BUSY
+            self._body.clear()
+            self._listener.batches.release(self._arriving)
+            self._arriving = 0
 
     def _too_long(self) -> Refusal:
         return Refusal(413, f"the body is longer than {self._listener.limits.body} bytes; send fewer rows at a time")
@@ -181,7 +225,9 @@ class Connection(asyncio.Protocol):
         self.in_message, self.asked, self.since = False, True, self._listener.loop.time()
         if self.finished:
             return  # pipelined after a request that ended the connection
+        self._held, self._arriving = self._held + self._arriving, 0
         request = self._request(self._body[0] if len(self._body) == 1 else b"".join(self._body))
+        request.refusal = self._refusal
         self.unsent += 1
         if self._busy:
             self._queue.append((request, self._parser.should_keep_alive()))
@@ -196,17 +242,20 @@ class Connection(asyncio.Protocol):
             if request.path not in self._listener.vital:
                 self._send(self._listener.refused(CROWDED), request, keep_alive=False)
                 return
-        if len(request.body) <= self._listener.inline:
+        if request.refusal is not None:
+            self._send(self._listener.refused(request.refusal), request, keep_alive=keep_alive)
+        elif len(request.body) <= self._listener.inline:
             self._send(self._listener.answer(request), request, keep_alive=keep_alive)
-            return
-        self._busy = True
-        self._transport.pause_reading()
-        job = self._listener.answer_aside(request)
-        job.add_done_callback(lambda done: self._served(done.result(), request, keep_alive=keep_alive))
+        else:
+            self._busy = True
+            self._job = self._listener.answer_aside(request)
+            self._job.add_done_callback(lambda done: self._served(done, request, keep_alive=keep_alive))
 
-    def _served(self, answer: Answer, request: Request, *, keep_alive: bool) -> None:
-        self._busy = False
-        self._send(answer, request, keep_alive=keep_alive)
+    def _served(self, done: asyncio.Task[Answer], request: Request, *, keep_alive: bool) -> None:
+        if done.cancelled():
+            return
+        self._busy, self._job = False, None
+        self._send(done.result(), request, keep_alive=keep_alive)
         while self._queue and not self._busy and not self.finished:
             following, keep = self._queue.popleft()
             self._serve(following, keep_alive=keep)
@@ -225,6 +274,8 @@ class Connection(asyncio.Protocol):
         if not self._transport.is_closing():
             self._transport.write(data)
         if not self.unsent:
+            if not self.blocked:
+                self._release()
             if self.finished:
                 self._end()
             elif self._eof:

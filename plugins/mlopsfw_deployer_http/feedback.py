@@ -10,7 +10,8 @@ from mlopsfw.capturelog.records import encode
 from mlopsfw.errors import DataError
 from mlopsfw_deployer_http import message
 from mlopsfw_deployer_http.message import Answer, Refusal, Request
-from mlopsfw_deployer_http.strict import read
+from mlopsfw_deployer_http.pieces import Steps
+from mlopsfw_deployer_http.strict import read, read_in_steps
 
 if TYPE_CHECKING:
     from mlopsfw.worker import Scorer
@@ -42,10 +43,19 @@ _decoder = msgspec.json.Decoder(LabelsRequest)
 
 def accept(scorer: Scorer, quota: Quota, request: Request) -> Answer:
     """Store the labels, all or none, before the answer is sent. Labels of a refused request count for the quota, too."""
-    labels = read(request, _decoder).labels
+    return _accepted(scorer, quota, request.client, read(request, _decoder).labels)
+
+
+def accept_in_steps(scorer: Scorer, quota: Quota, request: Request) -> Steps[Answer]:
+    """Answer a long request as `accept` does."""
+    asked = yield from read_in_steps(request, _decoder)
+    return _accepted(scorer, quota, request.client, asked.labels)
+
+
+def _accepted(scorer: Scorer, quota: Quota, client: str, labels: list[Label]) -> Answer:
     if not labels:
         raise Refusal(400, "the request holds no labels")
-    quota.take(request.client, len(labels))
+    quota.take(client, len(labels))
     try:
         record = scorer.labels(map(msgspec.structs.asdict, labels))
     except DataError as error:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlopsfw_deployer_http.message import Answer, Refusal, Request, encode
-from mlopsfw_deployer_http.strict import read
+from mlopsfw_deployer_http.pieces import Steps, encoded, freed
+from mlopsfw_deployer_http.strict import read, read_in_steps
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,25 +89,54 @@ class InferRequest(msgspec.Struct):
 _decoder = msgspec.json.Decoder(InferRequest)
 
 
-def infer(scorer: Scorer, request: Request) -> tuple[Scored, Answer]:
+def infer(scorer: Scorer, request: Request) -> Answer:
     """Answer an inference request."""
     asked = read(request, _decoder)
+    scored = scorer.score(_columns(asked, scorer), asked.id, _event_time(asked.parameters))
+    tensors = [
+        _tensor(name, scored.outputs[name], len(scored.ids), _flat(scored, name))
+        for name in _wanted(asked.outputs, scorer)
+    ]
+    body = _body(asked, scorer, scored.ids[0], scored.ids, tensors)
+    return Answer(200, encode(body), record=scored.record, rows=len(scored.ids))
+
+
+def infer_in_steps(scorer: Scorer, request: Request) -> Steps[Answer]:
+    """Answer a long inference request with the same bytes as `infer`, ids aside."""
+    asked = yield from read_in_steps(request, _decoder)
+    columns = _columns(asked, scorer)
+    names = _wanted(asked.outputs, scorer)
+    yield
+    parts = yield from scorer.score_in_steps(columns, asked.id, _event_time(asked.parameters))
+    yield from freed([*columns.values(), *(tensor.data for tensor in asked.inputs)])
+    rows, tensors = sum(len(part.ids) for part in parts), []
+    for name in names:
+        data = yield from encoded(_flat(part, name) for part in parts)
+        tensors.append(_tensor(name, parts[0].outputs[name], rows, data))
+    ids = yield from encoded(part.ids for part in parts)
+    return Answer.of_parts(encode(_body(asked, scorer, parts[0].ids[0], ids, tensors)), parts)
+
+
+def _columns(asked: InferRequest, scorer: Scorer) -> dict[str, list[Any]]:
     columns: dict[str, list[Any]] = {}
     for tensor in asked.inputs:
         if tensor.name in columns:
             raise Refusal(400, f"input {tensor.name[:100]!r} appears twice")
         columns[tensor.name] = _values(tensor, scorer)
-    scored = scorer.score(columns, asked.id, _event_time(asked.parameters))
-    names = _wanted(asked.outputs, scorer)
-    request_id = asked.id or scored.ids[0].partition("-")[0]
-    body = {
+    return columns
+
+
+def _body(
+    asked: InferRequest, scorer: Scorer, first_id: str, ids: Any, tensors: list[dict[str, Any]]
+) -> dict[str, Any]:
+    request_id = asked.id or first_id.partition("-")[0]
+    return {
         "model_name": scorer.spec.endpoint,
         "model_version": str(scorer.spec.version),
         "id": request_id,
-        "parameters": {"bundle": scorer.spec.bundle, "prediction_ids": scored.ids},
-        "outputs": [_tensor(name, scored.outputs[name], scored.lists[name]) for name in names],
+        "parameters": {"bundle": scorer.spec.bundle, "prediction_ids": ids},
+        "outputs": tensors,
     }
-    return scored, Answer(200, encode(body), record=scored.record, rows=len(scored.ids))
 
 
 def _values(tensor: Tensor, scorer: Scorer) -> list[Any]:
@@ -208,13 +238,18 @@ def _wanted(outputs: list[Wanted], scorer: Scorer) -> tuple[str, ...]:
     return tuple(output.name for output in outputs) or known
 
 
-def _tensor(name: str, values: np.ndarray, data: list[Any]) -> dict[str, Any]:
-    flat: list[Any] = data if values.ndim == 1 else values.ravel().tolist()
+def _flat(scored: Scored, name: str) -> list[Any]:
+    values = scored.outputs[name]
+    flat: list[Any] = scored.lists[name] if values.ndim == 1 else values.ravel().tolist()
+    return flat
+
+
+def _tensor(name: str, values: np.ndarray, rows: int, data: list[Any] | msgspec.Raw) -> dict[str, Any]:
     return {
         "name": name,
         "datatype": _DATATYPES.get(values.dtype.name, "BYTES"),
-        "shape": list(values.shape),
-        "data": flat,
+        "shape": [rows, *values.shape[1:]],
+        "data": data,
     }
 
 

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlopsfw_deployer_http.message import Answer, Refusal, Request, encode
-from mlopsfw_deployer_http.strict import read
+from mlopsfw_deployer_http.pieces import Steps, encoded, freed
+from mlopsfw_deployer_http.strict import read, read_in_steps
 
 if TYPE_CHECKING:
-    from mlopsfw.worker import Scored, Scorer
-
-Records = list[dict[str, Any]]
+    from mlopsfw.worker import Scorer
 
 
 class Split(msgspec.Struct):
@@ -24,7 +23,7 @@ class Split(msgspec.Struct):
         index: Ignored.
     """
 
-    data: list[list[Any]]
+    data: list[Any]
     columns: list[str] | None = None
     index: list[Any] | None = None
 
@@ -45,7 +44,7 @@ class Invocation(msgspec.Struct, forbid_unknown_fields=True):
     """The body: exactly one of the first four."""
 
     dataframe_split: Split | None = None
-    dataframe_records: Records | None = None
+    dataframe_records: list[Any] | None = None
     instances: list[Any] | None = None
     inputs: Any = None
     params: Params = Params()
@@ -55,17 +54,36 @@ _decoder = msgspec.json.Decoder(Invocation)
 _FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 
 
-def invoke(scorer: Scorer, request: Request) -> tuple[Scored, Answer]:
+def invoke(scorer: Scorer, request: Request) -> Answer:
     """Answer `POST /invocations` as MLflow's server does: `{"predictions": […]}`, with the id of each row."""
     asked = read(request, _decoder)
     scored = scorer.score(_columns(asked, scorer), asked.params.id, asked.params.event_time)
-    lists = scored.lists
+    body = {"predictions": _predictions(scored.lists), "prediction_ids": scored.ids}
+    return Answer(200, encode(body), record=scored.record, rows=len(scored.ids))
+
+
+def invoke_in_steps(scorer: Scorer, request: Request) -> Steps[Answer]:
+    """Answer a long request with the same bytes as `invoke`, ids aside."""
+    asked = yield from read_in_steps(request, _decoder)
+    columns = _columns(asked, scorer)
+    rows = (
+        asked.dataframe_split and asked.dataframe_split.data,
+        asked.dataframe_records,
+        asked.instances,
+        asked.inputs,
+    )
+    yield from freed(each for each in rows if isinstance(each, list))
+    parts = yield from scorer.score_in_steps(columns, asked.params.id, asked.params.event_time)
+    yield from freed(columns.values())
+    predictions = yield from encoded(_predictions(part.lists) for part in parts)
+    ids = yield from encoded(part.ids for part in parts)
+    return Answer.of_parts(encode({"predictions": predictions, "prediction_ids": ids}), parts)
+
+
+def _predictions(lists: dict[str, list[Any]]) -> list[Any]:
     if len(lists) == 1:
-        predictions: list[Any] = next(iter(lists.values()))
-    else:
-        predictions = [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
-    body = {"predictions": predictions, "prediction_ids": scored.ids}
-    return scored, Answer(200, encode(body), record=scored.record, rows=len(scored.ids))
+        return next(iter(lists.values()))
+    return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
 
 
 def _columns(asked: Invocation, scorer: Scorer) -> dict[str, list[Any]]:
@@ -93,16 +111,18 @@ def _from_columns(columns: dict[str, Any]) -> dict[str, list[Any]]:
     return columns
 
 
-def _from_rows(rows: list[list[Any]], names: list[str]) -> dict[str, list[Any]]:
+def _from_rows(rows: list[Any], names: list[str]) -> dict[str, list[Any]]:
     if len(set(names)) != len(names):
         raise Refusal(400, "a column appears twice")
     for number, row in enumerate(rows):
+        if not isinstance(row, list):
+            raise Refusal(400, f"row {number} is not a list")
         if len(row) != len(names):
             raise Refusal(400, f"row {number} has {len(row)} values for {len(names)} columns")
     return {name: [row[place] for row in rows] for place, name in enumerate(names)}
 
 
-def _from_records(records: Records) -> dict[str, list[Any]]:
+def _from_records(records: list[dict[str, Any]]) -> dict[str, list[Any]]:
     names = records[0].keys() if records else []
     for number, record in enumerate(records):
         if record.keys() != names:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import msgspec
 
+from mlopsfw_deployer_http.batches import Batches
+from mlopsfw_deployer_http.batches import Service as LongService
 from mlopsfw_deployer_http.connection import Connection
 from mlopsfw_deployer_http.crowd import victims
 from mlopsfw_deployer_http.message import Answer, Refusal, Request
@@ -28,7 +28,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         body: Bytes of a body.
         head: Bytes of a request's target and headers together.
         inline: The most bytes of a body answered on the event loop. Longer ones go to a thread, so that
-            a batch does not delay other requests.
+            batches do not delay other requests: twenty clients with bodies of this length delay one by some milliseconds.
         connections: Open connections. Near this number, connections that wait for no answer are closed for new ones.
         begin: Seconds for a request's target and headers to arrive; for the first request since the connection was opened.
         receive: Seconds for a whole request to arrive, once begun.
@@ -37,7 +37,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     body: int = 8 << 20
     head: int = 32 << 10
-    inline: int = 64 << 10
+    inline: int = 8 << 10
     connections: int = 4096
     begin: float = 10.0
     receive: float = 30.0
@@ -49,7 +49,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return min(64, max(1, self.connections // 8))
 
 
-class Service(Protocol):
+class Service(LongService, Protocol):
     """Answers requests. Thread-safe: long requests come from a thread."""
 
     ready: bool
@@ -97,9 +97,9 @@ class Listener:
         self._pending: list[tuple[Connection, bytes, Answer]] = []
         self._dirty = False
         self.inline = limits.inline  # bytes up to which a body is answered on the event loop
-        self._computing_since = self._search_again = 0.0
+        self._search_again = 0.0
         self.vital, self.evicted = service.vital, 0
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batch")
+        self.batches = Batches(service, limits.body)
         self._server: asyncio.Server | None = None
         self._tasks = [self.loop.create_task(self._every(_SWEEP, self._sweep)), self.loop.create_task(self._sync())]
 
@@ -161,22 +161,16 @@ class Listener:
             self.inline = min(self.inline, len(request.body) // 2)
         return answer
 
-    def answer_aside(self, request: Request) -> asyncio.Future[Answer]:
-        """Answer in a thread."""
-        return self.loop.run_in_executor(self._pool, self._compute, request)
+    def answer_aside(self, request: Request) -> asyncio.Task[Answer]:
+        """Answer in a thread, and store all records but the last."""
+        return self.loop.create_task(self._aside(request))
 
-    def _compute(self, request: Request) -> Answer:
-        self._computing_since = time.monotonic()
-        try:
-            return self._service.answer(request)
-        finally:
-            self._computing_since = 0.0
-
-    @property
-    def computing(self) -> float:
-        """Seconds since the thread began to answer its request; 0 if it is idle."""
-        since = self._computing_since
-        return time.monotonic() - since if since else 0.0
+    async def _aside(self, request: Request) -> Answer:
+        answer = await self.batches.answer(request)
+        for record in answer.earlier:
+            self._store([record])
+            await asyncio.sleep(0)
+        return answer
 
     def refused(self, refusal: Refusal) -> Answer:
         """Count an invalid request."""
@@ -192,10 +186,13 @@ class Listener:
         pending, self._pending = self._pending, []
         records = [(answer.record, answer.rows) for _, _, answer in pending if answer.record]
         if records:
-            self._capture.write(records)
-            self._dirty = True
+            self._store(records)
         for connection, data, _ in pending:
             connection.written(data)
+
+    def _store(self, records: list[tuple[bytes, int]]) -> None:
+        self._capture.write(records)
+        self._dirty = True
 
     # -- time ------------------------------------------------------------------------------------------------------------
 
@@ -218,7 +215,7 @@ class Listener:
         )  # a machine that was busy is forgotten
         for connection in list(self._connections):
             waited = now - connection.since
-            if connection.blocked and waited > self.limits.receive:
+            if connection.gone or (connection.blocked and waited > self.limits.receive):
                 connection.abort()
             elif connection.finished and not connection.unsent and waited > _LINGER:
                 connection.close()
@@ -271,4 +268,4 @@ class Listener:
         for connection in list(self._connections):
             connection.close()
         await asyncio.sleep(0)
-        self._pool.shutdown()
+        self.batches.close()

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
 from mlopsfw.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlopsfw.worker import Scored
 
 JSON = b"application/json"
 TEXT = b"text/plain; version=0.0.4; charset=utf-8"
@@ -27,6 +32,7 @@ class Request:
         headers: Lower-case name → value. A connection refuses a name that is sent twice where that could mislead.
         body: The body, within the limit.
         client: The client's address.
+        refusal: The answer, if the body was not kept.
     """
 
     method: str
@@ -34,6 +40,7 @@ class Request:
     headers: Mapping[bytes, bytes] = field(default_factory=dict)
     body: bytes = b""
     client: str = ""
+    refusal: Refusal | None = None
 
 
 @dataclass(slots=True)
@@ -47,6 +54,7 @@ class Answer:
         headers: Further header lines, each ending in CRLF.
         record: The record for capture, stored before the answer is sent; empty for none.
         rows: How many rows `record` holds.
+        earlier: `(record, rows)` of the rows before, if the answer is long.
     """
 
     status: int
@@ -55,6 +63,18 @@ class Answer:
     headers: bytes = b""
     record: bytes = b""
     rows: int = 0
+    earlier: Sequence[tuple[bytes, int]] = ()
+
+    @classmethod
+    def of_parts(cls, body: bytes, parts: Sequence[Scored]) -> Self:
+        """Return the answer to a long request, whose rows were scored in parts."""
+        *earlier, (record, rows) = [(part.record, len(part.ids)) for part in parts]
+        return cls(200, body, record=record, rows=rows, earlier=earlier)
+
+    @property
+    def total(self) -> int:
+        """How many rows were answered."""
+        return self.rows + sum(rows for _, rows in self.earlier)
 
 
 class Refusal(Exception):

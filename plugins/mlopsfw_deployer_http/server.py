@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -36,6 +37,8 @@ from mlopsfw_deployer_http.settings import Settings, read
 _OWN_FILES = 64  # descriptors besides connections: libraries, logs, segments
 _BURST = 1024  # most connections accepted in one turn of the event loop, before any is counted
 _FEWEST = 64  # connections below which a server is not worth starting
+_SWITCH = 0.0005  # seconds for which a long request may keep the interpreter from the event loop
+_YOUNG = 10_000  # objects made between two collections, each of which takes less than a millisecond
 PING, ALIVE = b"ping\n", b"alive\n"
 FAILED = 3  # exit status of a process that could not load its model
 
@@ -123,7 +126,7 @@ class Serving:
     @property
     def stuck(self) -> bool:
         """Whether the computation of a request exceeds `answer_seconds`."""
-        return self._listener is not None and self._listener.computing > self._http.answer_seconds
+        return self._listener is not None and self._listener.batches.computing > self._http.answer_seconds
 
     async def end(self, *, keep_accepting: bool) -> None:
         """Drain. All captured records are durable when this returns."""
@@ -191,6 +194,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     os.umask(0o077)
     control = socket.socket(fileno=options.control) if options.control is not None else None
+    sys.setswitchinterval(_SWITCH)
     settings = read(options.state, Settings)
     if settings is None:
         raise SystemExit(f"{options.state} does not exist")
@@ -200,6 +204,8 @@ def main(arguments: list[str]) -> int:
         serving = Serving(settings, scorer)
     except Exception as error:  # noqa: BLE001 - whatever it is, the supervisor must hear of it
         return _failed(error, control)
+    gc.freeze()  # what is loaded stays; a collection that went through it would delay requests
+    gc.set_threshold(_YOUNG, 100, 100)
     bound = options.listen is not None
     listening = socket.socket(fileno=options.listen) if bound else bind(settings, settings.http.port)
     log("serving", pid=os.getpid(), revision=settings.spec.revision, bundle=settings.spec.bundle)

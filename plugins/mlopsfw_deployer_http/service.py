@@ -10,9 +10,10 @@ from mlopsfw.errors import AnswerMismatch, SignatureMismatch
 from mlopsfw_deployer_http import feedback, inference, invocations
 from mlopsfw_deployer_http.logs import FaultLog
 from mlopsfw_deployer_http.message import TEXT, Answer, Refusal, Request, encode
+from mlopsfw_deployer_http.pieces import Steps
 
 if TYPE_CHECKING:
-    from mlopsfw.worker import Scored, Scorer
+    from mlopsfw.worker import Scorer
     from mlopsfw_deployer_http.gate import Gate
     from mlopsfw_deployer_http.metrics import Metrics
     from mlopsfw_deployer_http.quota import Quota
@@ -25,10 +26,11 @@ PUBLIC = frozenset({LIVE, READY})
 
 
 class Route(NamedTuple):
-    """One route: its handler, and its name in the metrics."""
+    """One route: its handler, its name in the metrics, and the handler of a long request if it is another one."""
 
     act: Callable[[Request], Answer]
     name: str
+    in_steps: Callable[[Request], Steps[Answer]] | None = None
 
 
 class Service:
@@ -62,15 +64,15 @@ class Service:
             LIVE: {"GET": Route(lambda _: _json({"live": True}), "live")},
             READY: {"GET": Route(self._ready, "ready")},
             "/v2": {"GET": Route(self._server, "server")},
-            "/invocations": {"POST": Route(self._scored(invocations.invoke), "invocations")},
-            LABELS: {"POST": Route(self._labels, "labels")},
+            "/invocations": {"POST": self._scoring("invocations", invocations.invoke, invocations.invoke_in_steps)},
+            LABELS: {"POST": Route(self._labels, "labels", self._labels_in_steps)},
             METRICS: {"GET": Route(self._metrics_text, "metrics")},
             "/openapi.json": {"GET": Route(self._openapi, "openapi")},
         }
         for base in (named, f"{named}/versions/{self._scorer.spec.version}"):
             table[base] = {"GET": Route(lambda _: _json(inference.describe(self._scorer)), "model")}
             table[f"{base}/ready"] = {"GET": Route(self._ready, "model_ready")}
-            table[f"{base}/infer"] = {"POST": Route(self._scored(inference.infer), "infer")}
+            table[f"{base}/infer"] = {"POST": self._scoring("infer", inference.infer, inference.infer_in_steps)}
         return table
 
     # -- answering -------------------------------------------------------------------------------------------------------
@@ -88,12 +90,28 @@ class Service:
             route = self._route(request)
             name = route.name
             answer = route.act(request)
-        except Refusal as refusal:
-            answer = self.refused(refusal)
         except Exception as error:  # noqa: BLE001 - a fault of ours must not end the process; the log tells it
-            answer = self._fault(request, error)
+            answer = self._failed(request, error)
         self._metrics.request(name, answer.status, time.perf_counter() - begun)
         return answer
+
+    def answer_in_steps(self, request: Request) -> Steps[Answer]:
+        """Return the answer to a long request, computed in steps."""
+        begun, name = time.perf_counter(), "none"
+        try:
+            self._gate.check(request, public=request.path in PUBLIC)
+            route = self._route(request)
+            name = route.name
+            answer = route.act(request) if route.in_steps is None else (yield from route.in_steps(request))
+        except Exception as error:  # noqa: BLE001 - as above
+            answer = self._failed(request, error)
+        self._metrics.request(name, answer.status, time.perf_counter() - begun)
+        return answer
+
+    def _failed(self, request: Request, error: Exception) -> Answer:
+        if isinstance(error, SignatureMismatch):
+            error = Refusal.of(error)
+        return self.refused(error) if isinstance(error, Refusal) else self._fault(request, error)
 
     def refused(self, refusal: Refusal) -> Answer:
         """Count a refusal, and return it as an answer."""
@@ -134,20 +152,32 @@ class Service:
 
         return _json({"name": "mlopsfw", "version": version("mlopsfw"), "extensions": []})
 
-    def _scored(self, score: Callable[[Scorer, Request], tuple[Scored, Answer]]) -> Callable[[Request], Answer]:
-        def act(request: Request) -> Answer:
-            try:
-                scored, answer = score(self._scorer, request)
-            except SignatureMismatch as error:
-                raise Refusal.of(error) from None
-            self._metrics.rows += len(scored.ids)
-            answer.headers = self._served
-            return answer
+    def _scoring(
+        self,
+        name: str,
+        score: Callable[[Scorer, Request], Answer],
+        in_steps: Callable[[Scorer, Request], Steps[Answer]],
+    ) -> Route:
+        def whole(request: Request) -> Answer:
+            return self._scored(score(self._scorer, request))
 
-        return act
+        def stepwise(request: Request) -> Steps[Answer]:
+            return self._scored((yield from in_steps(self._scorer, request)))
+
+        return Route(whole, name, stepwise)
+
+    def _scored(self, answer: Answer) -> Answer:
+        self._metrics.rows += answer.total
+        answer.headers = self._served
+        return answer
 
     def _labels(self, request: Request) -> Answer:
-        answer = feedback.accept(self._scorer, self._quota, request)
+        return self._labelled(feedback.accept(self._scorer, self._quota, request))
+
+    def _labels_in_steps(self, request: Request) -> Steps[Answer]:
+        return self._labelled((yield from feedback.accept_in_steps(self._scorer, self._quota, request)))
+
+    def _labelled(self, answer: Answer) -> Answer:
         self._metrics.labels += answer.rows
         return answer
 

@@ -101,11 +101,18 @@ def predictions_frame(header: Header, segment: str, placed: Sequence[Placed[Pred
 def _requests(records: Sequence[Predictions]) -> list[pl.Series]:
     """Return the client's id of each row, and its row in the request if that has several."""
     ids = _joined([[r.request_id] * len(r.ids) for r in records])
-    rows = _joined([range(len(r.ids)) if r.request_id and len(r.ids) > 1 else [None] * len(r.ids) for r in records])
+    rows = _joined([_request_rows(record) for record in records])
     return [
         pl.Series("client_request_id", ids, dtype=pl.String),
         pl.Series("client_request_row", rows, dtype=pl.Int64),
     ]
+
+
+def _request_rows(record: Predictions) -> Sequence[int | None]:
+    rows, first = len(record.ids), record.first_row
+    if not record.request_id or (rows == 1 and first is None):
+        return [None] * rows
+    return range(first or 0, (first or 0) + rows)
 
 
 def _log_positions(segment: str, placed: Sequence[Placed[Any]]) -> list[pl.Series]:
