@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import re
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -26,6 +27,7 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """The numbers of a disk, a quota or a file that takes no more."""
 REFUSED = FULL | {errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.EIO}
 """The numbers by which a system refuses a file: a state of the machine, and no fault of the code."""
+_LITTLE = 1 << 16
 _NUMBER = re.compile(r"(?:[(\[](?:os error|errno)|Os \{ code:) (\d+)")  # of Rust, of Arrow, and of a panic in Rust
 
 
@@ -41,6 +43,18 @@ def refused(error: BaseException) -> int:
     else:
         number = int(stated[1])
     return number if number in REFUSED else 0
+
+
+def check_room(folder: Path) -> None:
+    """Write a little without a name where a folder is or will be, as a library is about to: delta-rs panics, at length, where it cannot.
+
+    Raises:
+        OSError: Nothing can be written there.
+    """
+    while not folder.is_dir() and folder != folder.parent:
+        folder = folder.parent
+    with tempfile.TemporaryFile(dir=folder) as probe:
+        probe.write(bytes(_LITTLE))
 
 
 @contextlib.contextmanager

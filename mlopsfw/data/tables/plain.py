@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlopsfw.data.tables import columns
 from mlopsfw.data.tables.digest import record_batches
-from mlopsfw.data.tables.local import as_storage_error
+from mlopsfw.data.tables.local import as_storage_error, check_room
 from mlopsfw.data.tables.opening import open_files
 from mlopsfw.kernel.base.errors import NotFound, StorageUnavailable
 
@@ -106,6 +106,8 @@ def _try_append(files: TableFiles, batches: Sequence[pa.RecordBatch], name: str)
         rows = _fitted(batches, table, name)
         try:
             with as_storage_error(f"writing to {files.shown}"):
+                if files.folder is not None:
+                    check_room(files.folder)
                 if table is not None:
                     write_deltalake(table, rows, mode="append", schema_mode="merge")
                     version = table.version()
