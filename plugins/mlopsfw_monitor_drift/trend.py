@@ -25,7 +25,7 @@ class Point:
         value: The metric, or the effect of the column; None where the window has none.
         limit: The value from which it counts as worse or drifted; None where it is unknown.
         error: The standard error; None for none.
-        beyond: Whether it counted as worse or drifted.
+        beyond: Whether it counted as worse or drifted: beyond the limit, and not by chance alone.
     """
 
     value: float | None

@@ -14,9 +14,9 @@ from mlopsfw_monitor_drift.trend import MOST_COLUMNS, Point, Series, columns, me
 if TYPE_CHECKING:
     from mlopsfw_monitor_drift import DriftConfig
 
-_WIDTH, _HEIGHT, _TOP, _BASE, _LEFT, _RIGHT = 320, 132, 14, 104, 46, 308
+_WIDTH, _HEIGHT, _TOP, _BASE, _LEFT, _RIGHT = 320, 132, 14, 104, 58, 308
 _KEY = (
-    '<p class="key"><b class="cur"></b> value &nbsp; <b class="lim"></b> bound &nbsp; <b class="out"></b> beyond it '
+    '<p class="key"><b class="cur"></b> value &nbsp; <b class="lim"></b> bound &nbsp; <b class="out"></b> beyond it by more than chance '
     '&nbsp; <span class="mark">▲</span> the window raised an alarm</p>'
 )
 
@@ -117,7 +117,9 @@ def _dot(point: Point, report: Report, x: float, scale: _Scale) -> str:
 def _sentence(point: Point, report: Report) -> str:
     words = [f"{report.start[:16]} to {report.end[:16]}, version {report.version}: {_number(point.value)}"]
     words += [f"bound {_number(point.limit)}"] if point.limit is not None else []
-    return ", ".join(words + ["beyond it"] * point.beyond + ["the window raised an alarm"] * report.alarm)
+    return ", ".join(
+        words + ["beyond it by more than chance"] * point.beyond + ["the window raised an alarm"] * report.alarm
+    )
 
 
 def _versions(reports: Sequence[Report], places: Sequence[float]) -> str:
@@ -149,7 +151,7 @@ def _table(series: Sequence[Series], reports: Sequence[Report]) -> str:
     bounds = "".join(f"<td>{_number(each.points[-1].limit)}" for each in series)
     lines = "".join(_line(number, series, report) for number, report in enumerate(reports))
     return (
-        "<details><summary>The trend as a table; ! stands beside a value beyond its bound</summary>"
+        "<details><summary>The trend as a table; ! marks a value that is beyond its bound by more than chance</summary>"
         f'<div class="scroll"><table><thead>{head}</thead><tbody>{lines}'
         f'<tr><th scope="row">bound in the last window<td><td><td>{bounds}</tr></tbody></table></div></details>'
     )

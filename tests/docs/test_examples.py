@@ -28,9 +28,9 @@ ELSEWHERE = {
     "README.md": "its first commands, its data and its core run in test_readme.py; the rest is in serving.md, monitoring.md and lineage.md",
     "migration.md": "its scripts run in test_migration.py",
     "tutorial.md": "it runs in test_tutorial.py",
-    "writing-plugins.md": "its parts are those of examples/acme-plugin, whose tests run",
+    "writing-plugins.md": "it shows excerpts, which the tests above compile and read; tests/scaffold runs what `plugins new` writes",
 }
-"""Page whose blocks do not run from top to bottom here → what stands for it."""
+"""Page whose blocks do not run from top to bottom → what is tested of it instead."""
 
 (BASE,) = [block.text for block in blocks_of("README.md", "toml")]
 """The pipeline over which the parts of a configuration are laid."""
