@@ -217,10 +217,17 @@ def _announce(now: EndpointStatus) -> None:
     type=OutputFile(),
     help="Write Parquet, CSV or JSON lines to this file instead of the terminal.",
 )
+@click.option(
+    "--alpha",
+    type=float,
+    help="Add intervals or sets that miss the truth in at most this share of rows; 0.1 asks for 90%. The model must be calibrated.",
+)
 @csv_options
 @sheet_option
 @pass_project
-def predict(project: Project, *, model: str, file: Path, out: Path | None, csv: ReadOptions, sheet: str) -> None:
+def predict(
+    project: Project, *, model: str, file: Path, out: Path | None, alpha: float | None, csv: ReadOptions, sheet: str
+) -> None:
     """Score FILE (CSV, JSON lines, Excel, Parquet or Arrow IPC) with MODEL. Add the model's outputs to its rows.
 
     With endpoints:/NAME, an endpoint of a batch deployer, the predictions are captured and each row gets a prediction_id. FILE
@@ -236,10 +243,12 @@ def predict(project: Project, *, model: str, file: Path, out: Path | None, csv: 
         keep_stdout_for_documents()
     endpoint, flat = model.removeprefix(_ENDPOINTS), out is not None and out.suffix.lower() == ".csv"
     if endpoint != model:
+        if alpha is not None:
+            raise click.UsageError("--alpha is for a model; a server's endpoint takes parameters.alpha in a request")
         frames = project.batch_scorer.score_file(endpoint, file, csv, sheet, flat=flat)
     else:
         check = lambda columns: check_writable(columns, out)  # noqa: E731
-        frames = iter([project.scorer.score_file(model, file, csv, sheet, check=check, flat=flat)])
+        frames = iter([project.scorer.score_file(model, file, csv, sheet, check=check, flat=flat, alpha=alpha)])
     if out is not None:
         click.echo(f"{write_rows(frames, out)} rows in {out}")
         return

@@ -28,7 +28,7 @@ class Conformal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     Args:
         kind: `absolute` (|y - ŷ|), `normalised` (divided by the usual error of such predictions), `cqr` (Romano, Patterson &
             Candès, 2019), `lac` (1 - p of the class; Sadinle, Lei & Wasserman, 2019), or `aps` (the probabilities down to that
-            of the class; Romano, Sesia & Candès, 2020, without randomisation).
+            of the class, less a random part of its own; Romano, Sesia & Candès, 2020).
         by: Groups with scores of their own: `class`, an input of the model, or nothing.
         scores: Group → scores, ascending. The empty name has those of all rows, for groups that have none.
         edges: Of `normalised`: the predictions between bins, ascending.
@@ -169,7 +169,15 @@ def class_scores(kind: str, main: np.ndarray) -> np.ndarray:
     totals = np.cumsum(np.take_along_axis(p, order, axis=1), axis=1)
     scores = np.empty_like(totals)
     np.put_along_axis(scores, order, totals, axis=1)
+    scores -= _draw(p)[:, None] * p
     return scores
+
+
+def _draw(p: np.ndarray) -> np.ndarray:
+    """Return a number in [0, 1) for each row, made of its probabilities: the same whenever it is asked, and spread evenly over rows."""
+    irrational = np.sqrt(np.arange(p.shape[1]) + 2.5)
+    parts: np.ndarray = np.mod(np.round(p * 10_000) @ irrational, 1.0)
+    return parts
 
 
 def _quantiles(answer: Answer) -> tuple[np.ndarray, np.ndarray]:
@@ -199,7 +207,7 @@ def value_intervals(conformal: Conformal, answer: Answer, alpha: float) -> tuple
     if not np.isfinite(limits).all():
         fewest = min(len(scores) for scores in conformal.scores.values())
         raise UsageError(
-            f"alpha {alpha:g} needs {math.ceil(1 / alpha) - 1:,} calibration rows, and the model has {fewest:,}",
+            f"alpha {alpha:g} needs at least {math.ceil(1 / alpha) - 1:,} calibration rows, and the model has {fewest:,}",
             hint=f"Ask for {1 / (fewest + 1):.2g} or more.",
         )
     if conformal.kind == "cqr":
@@ -207,3 +215,19 @@ def value_intervals(conformal: Conformal, answer: Answer, alpha: float) -> tuple
         return np.minimum(lower - limits, upper + limits), np.maximum(lower - limits, upper + limits)
     reach = limits * conformal.scale(answer.main)
     return answer.main - reach, answer.main + reach
+
+
+def covered(conformal: Conformal, labels: np.ndarray, answer: Answer, alpha: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return whether each row's interval or set holds its label, and its width or number of classes.
+
+    Args:
+        conformal: Learned on other rows.
+        labels: int64 codes of classes, or float64.
+        answer: What the model answers about these rows.
+        alpha: As `Conformal.limits` takes it.
+    """
+    if conformal.kind in ("lac", "aps"):
+        sets = class_sets(conformal, answer, alpha)
+        return sets[np.arange(len(labels)), labels], sets.sum(axis=1)
+    low, high = value_intervals(conformal, answer, alpha)
+    return (low <= labels) & (labels <= high), high - low

@@ -44,6 +44,7 @@ class OfflineScorer:
         check: Callable[[Mapping[str, pl.DataType]], None] = lambda _columns: None,
         *,
         flat: bool = False,
+        alpha: float | None = None,
     ) -> pl.DataFrame:
         """Return the rows of `file` with the outputs of `model` beside them.
 
@@ -55,23 +56,34 @@ class OfflineScorer:
             sheet: The sheet of a workbook.
             check: Is given the columns of the rows before they are scored, and raises if they are of no use.
             flat: Whether each class has a column of its own, as a CSV file needs.
+            alpha: Add intervals or sets that miss the truth in at most this share of rows.
 
         Raises:
             DataError: The file cannot be read, or has a column called as an output of the model.
             SignatureMismatch: Its rows do not fit the model.
+            UsageError: The model has no intervals, or too few calibration rows for so small an alpha.
         """
-        from mlopsfw.models.bundle.scoring import added_names, by_class, check_names, rows_for, score, with_class
+        from mlopsfw.models.bundle.scoring import (
+            added_names,
+            by_class,
+            check_names,
+            rows_for,
+            score,
+            uncertain_names,
+            with_class,
+        )
 
         version = self._models.resolve(model)
         with tempfile.TemporaryDirectory(dir=self._services.workspace.private_folder("scratch")) as scratch:
             folder = self._services.blobs.get_folder(version.bundle, Path(scratch) / "bundle")
             bundle = self._bundles.open(folder, f"{version.name}@{version.version}")
             rows = rows_for(self._formats, bundle.manifest.inputs, file, options, sheet)
-            check_names(rows.columns, added_names(bundle.manifest))
+            extra = uncertain_names(bundle.manifest) if alpha is not None else []
+            check_names(rows.columns, [*added_names(bundle.manifest), *extra])
             check(rows.schema)
-            scored = score(bundle, self._personal.rows(version, rows))
+            scored = score(bundle, self._personal.rows(version, rows), alpha)
             if not rows.height:
                 return rows
-            outputs = scored.select(output.name for output in bundle.manifest.outputs)
+            outputs = scored.select(*(output.name for output in bundle.manifest.outputs), *extra)
             answers = with_class(rows.with_columns(outputs), bundle.manifest)
             return by_class(answers, bundle.manifest) if flat else answers

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from mlopsfw.capturelog.labels import check_labels
 from mlopsfw.capturelog.records import Header, LabelRows
-from mlopsfw.kernel.base.errors import AnswerMismatch, SignatureMismatch
+from mlopsfw.kernel.base.errors import AnswerMismatch, SignatureMismatch, UsageError
 from mlopsfw.kernel.base.lazy import lazy
-from mlopsfw.kernel.roles.bundle import Bundle, Manifest
+from mlopsfw.kernel.roles.bundle import Manifest
 from mlopsfw.models.bundle.answers import as_lists
+from mlopsfw.models.bundle.scoring import uncertain_names
 from mlopsfw.serving.recorder import Recorder, Request
 
 _VALUES = 8_192  # inputs scored at a time, if there are many
@@ -21,6 +22,8 @@ _OF_ROWS = frozenset({"binary", "multiclass", "multilabel", "regression"})
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from mlopsfw.models.bundle.loaded import LoadedBundle
 else:
     np = lazy("numpy")
 
@@ -31,7 +34,7 @@ class Scored:
 
     Args:
         ids: One prediction id a row, made here.
-        outputs: Output → array, first axis the row.
+        outputs: Output → array, first axis the row; with intervals or sets where they were asked for.
         lists: The same as lists.
         record: What capture keeps, for `CaptureWriter.write`.
     """
@@ -50,7 +53,7 @@ class Scorer:
         recorder: Checks requests and makes records of their answers.
     """
 
-    def __init__(self, bundle: Bundle, recorder: Recorder) -> None:
+    def __init__(self, bundle: LoadedBundle, recorder: Recorder) -> None:
         self.spec, self.manifest, self.columns = recorder.spec, recorder.manifest, recorder.columns
         self._bundle, self._recorder = bundle, recorder
 
@@ -64,19 +67,46 @@ class Scorer:
         """Columns whose values may be of any type in a request: the model sees their keyed hash."""
         return self._recorder.requests.hashed
 
-    def score(self, columns: dict[str, list[Any]], request_id: str | None, event_time: str | None) -> Scored:
-        """Score rows; arguments as for `Recorder.request`.
+    def names(self, alpha: float | None) -> tuple[str, ...]:
+        """Return what an answer holds: the outputs, and the intervals or sets that `alpha` asks for."""
+        return (
+            *(output.name for output in self.manifest.outputs),
+            *(uncertain_names(self.manifest) if alpha is not None else ()),
+        )
+
+    def score(
+        self, columns: dict[str, list[Any]], request_id: str | None, event_time: str | None, alpha: float | None = None
+    ) -> Scored:
+        """Score rows; the first three arguments as for `Recorder.request`.
+
+        Args:
+            columns: Column → values.
+            request_id: The client's own id.
+            event_time: When it happened.
+            alpha: Answer with intervals or sets, too, that miss the truth in at most this share of rows. They are not captured.
 
         Raises:
-            SignatureMismatch: As `Recorder.request`; or a value is of the wrong type.
+            SignatureMismatch: As `Recorder.request`; or a value is of the wrong type; or the model has no such intervals.
         """
         request = self._recorder.request(columns, request_id, event_time)
-        outputs = self._bundle.predict(request.columns)
+        outputs = self._predict(request.columns, alpha)
+        return self._scored(request, outputs)
+
+    def _scored(self, request: Request, outputs: Mapping[str, np.ndarray]) -> Scored:
         lists = as_lists(outputs)
-        return Scored(request.ids, outputs, lists, self._recorder.record(request, lists))
+        captured = {name: lists[name] for name in self.names(None)}
+        return Scored(request.ids, outputs, lists, self._recorder.record(request, captured))
+
+    def _predict(self, columns: Mapping[str, Any], alpha: float | None) -> Mapping[str, np.ndarray]:
+        if alpha is None:
+            return self._bundle.predict(columns)
+        try:
+            return self._bundle.predict_uncertain(columns, alpha)
+        except UsageError as error:
+            raise SignatureMismatch(error.message, hint=error.hint) from None
 
     def score_in_steps(
-        self, columns: dict[str, list[Any]], request_id: str | None, event_time: str | None
+        self, columns: dict[str, list[Any]], request_id: str | None, event_time: str | None, alpha: float | None = None
     ) -> Generator[None, None, list[Scored]]:
         """Score the rows of a long request, as `score` does, in steps: the caller decides when the next one begins.
 
@@ -92,36 +122,35 @@ class Scorer:
         request = self._recorder.request(columns, request_id, event_time)
         yield
         cuts = list(_cuts(len(request.ids), max(_FEWEST, _VALUES // len(request.columns))))
-        outputs = yield from self._outputs(request, cuts)
+        outputs = yield from self._outputs(request, cuts, alpha)
         parts = []
         for first, end in cuts:
-            part, answers = request.part(first, end), {name: values[first:end] for name, values in outputs.items()}
-            lists = as_lists(answers)
-            parts.append(Scored(part.ids, answers, lists, self._recorder.record(part, lists)))
+            answers = {name: values[first:end] for name, values in outputs.items()}
+            parts.append(self._scored(request.part(first, end), answers))
             yield
         return parts
 
     def _outputs(
-        self, request: Request, cuts: list[tuple[int, int]]
+        self, request: Request, cuts: list[tuple[int, int]], alpha: float | None
     ) -> Generator[None, None, Mapping[str, np.ndarray]]:
         """Return the outputs of all rows, asked for in parts if the answers for the parts surely are the answer for all."""
         if _by_row(self.manifest):
             try:
-                answers = yield from self._answers(request.columns, cuts)
+                answers = yield from self._answers(request.columns, cuts, alpha)
             except AnswerMismatch:
                 pass  # asked about all rows, the model names the row
             else:
                 if len({_form(answer) for answer in answers}) == 1:
                     return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
-        return self._bundle.predict(request.columns)
+        return self._predict(request.columns, alpha)
 
     def _answers(
-        self, columns: Mapping[str, list[Any]], cuts: list[tuple[int, int]]
+        self, columns: Mapping[str, list[Any]], cuts: list[tuple[int, int]], alpha: float | None
     ) -> Generator[None, None, list[Mapping[str, np.ndarray]]]:
         answers = []
         for first, end in cuts:
             try:
-                answers.append(self._bundle.predict({name: values[first:end] for name, values in columns.items()}))
+                answers.append(self._predict({name: values[first:end] for name, values in columns.items()}, alpha))
             except SignatureMismatch as error:
                 raise error.counted_from(first) from None
             yield

@@ -103,8 +103,14 @@ def _noted(context: StepContext, metrics: Mapping[str, Any]) -> Artifact:
     return msgspec.structs.replace(stored, meta={**stored.meta, "note": metrics["against_baseline"]["says"]})
 
 
-def _rows_with_label(bundle: LoadedBundle, loaded: Any, what: str) -> tuple[pl.DataFrame, np.ndarray]:
-    """Return the rows with a label, and the labels as codes or numbers."""
+def rows_with_label(bundle: LoadedBundle, loaded: Any, what: str) -> tuple[pl.DataFrame, np.ndarray]:
+    """Return the rows with a label, and the labels as codes or numbers. Raise `DataError` where there is none.
+
+    Args:
+        bundle: Its target and classes count.
+        loaded: A table, or one unread.
+        what: Which rows these are, for messages.
+    """
     import numpy as np
     import polars as pl
 
@@ -143,7 +149,7 @@ class _Scored(NamedTuple):
 
 
 def _score(bundle: LoadedBundle, loaded: Any, weight: str) -> _Scored:
-    rows, labels = _rows_with_label(bundle, loaded, "rows")
+    rows, labels = rows_with_label(bundle, loaded, "rows")
     return _Scored(bundle, rows, labels, bundle.predict_table(rows), _weights(rows, weight))
 
 
@@ -161,7 +167,7 @@ def _baselines(metrics: MetricSet, model: _Scored, train: Any) -> dict[str, dict
     from mlopsfw.training.baselines import majority, regression
 
     manifest = model.bundle.manifest
-    learned, known = _rows_with_label(model.bundle, train, "training rows")
+    learned, known = rows_with_label(model.bundle, train, "training rows")
     always = majority(known, len(manifest.classes), model.rows.height)
     fitted = regression(manifest, learned, known, model.rows)
     name = "linear" if manifest.task == "regression" else "logistic"

@@ -76,7 +76,8 @@ class InferRequest(msgspec.Struct):
     Args:
         inputs: One tensor a column.
         id: The client's own id of the request: echoed, and stored with its rows. Labels refer to the answer's `prediction_ids`.
-        parameters: `event_time` (RFC 3339 with zone): the time of the event, for all rows.
+        parameters: `event_time` (RFC 3339 with zone): the time of the event, for all rows. `alpha`: answer with intervals or
+            sets that miss the truth in at most this share of rows.
         outputs: The outputs to return; all if empty.
     """
 
@@ -92,10 +93,11 @@ _decoder = msgspec.json.Decoder(InferRequest)
 def infer(scorer: Scorer, request: Request) -> Answer:
     """Answer an inference request."""
     asked = read(request, _decoder)
-    scored = scorer.score(_columns(asked, scorer), asked.id, _event_time(asked.parameters))
+    alpha = asked.parameters.get("alpha")
+    scored = scorer.score(_columns(asked, scorer), asked.id, _event_time(asked.parameters), alpha)
     tensors = [
         _tensor(name, scored.outputs[name], len(scored.ids), _flat(scored, name))
-        for name in _wanted(asked.outputs, scorer)
+        for name in _wanted(asked.outputs, scorer.names(alpha))
     ]
     body = _body(asked, scorer, scored.ids[0], scored.ids, tensors)
     return Answer(200, encode(body), record=scored.record, rows=len(scored.ids))
@@ -104,10 +106,10 @@ def infer(scorer: Scorer, request: Request) -> Answer:
 def infer_in_steps(scorer: Scorer, request: Request) -> Steps[Answer]:
     """Answer a long inference request with the same bytes as `infer`, ids aside."""
     asked = yield from read_in_steps(request, _decoder)
-    columns = _columns(asked, scorer)
-    names = _wanted(asked.outputs, scorer)
+    columns, alpha = _columns(asked, scorer), asked.parameters.get("alpha")
+    names = _wanted(asked.outputs, scorer.names(alpha))
     yield
-    parts = yield from scorer.score_in_steps(columns, asked.id, _event_time(asked.parameters))
+    parts = yield from scorer.score_in_steps(columns, asked.id, _event_time(asked.parameters), alpha)
     yield from freed([*columns.values(), *(tensor.data for tensor in asked.inputs)])
     rows, tensors = sum(len(part.ids) for part in parts), []
     for name in names:
@@ -230,8 +232,7 @@ def _event_time(parameters: dict[str, Any]) -> str | None:
     raise Refusal(400, "event_time: write RFC 3339 with a zone, as a string")
 
 
-def _wanted(outputs: list[Wanted], scorer: Scorer) -> tuple[str, ...]:
-    known = tuple(output.name for output in scorer.manifest.outputs)
+def _wanted(outputs: list[Wanted], known: tuple[str, ...]) -> tuple[str, ...]:
     for output in outputs:
         if output.name not in known:
             raise Refusal(400, f"there is no output {output.name[:100]!r}; there are: {', '.join(known)}")

@@ -34,10 +34,12 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Args:
         event_time: The time of the event, RFC 3339 with zone, for all rows.
         id: As in the Open Inference Protocol.
+        alpha: As there.
     """
 
     event_time: str | None = None
     id: str | None = None
+    alpha: float | None = None
 
 
 class Invocation(msgspec.Struct, forbid_unknown_fields=True):
@@ -57,7 +59,7 @@ _FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 def invoke(scorer: Scorer, request: Request) -> Answer:
     """Answer `POST /invocations` as MLflow's server does: `{"predictions": […]}`, with the id of each row."""
     asked = read(request, _decoder)
-    scored = scorer.score(_columns(asked, scorer), asked.params.id, asked.params.event_time)
+    scored = scorer.score(_columns(asked, scorer), asked.params.id, asked.params.event_time, asked.params.alpha)
     body = {"predictions": _predictions(scored.lists), "prediction_ids": scored.ids}
     return Answer(200, encode(body), record=scored.record, rows=len(scored.ids))
 
@@ -73,7 +75,7 @@ def invoke_in_steps(scorer: Scorer, request: Request) -> Steps[Answer]:
         asked.inputs,
     )
     yield from freed(each for each in rows if isinstance(each, list))
-    parts = yield from scorer.score_in_steps(columns, asked.params.id, asked.params.event_time)
+    parts = yield from scorer.score_in_steps(columns, asked.params.id, asked.params.event_time, asked.params.alpha)
     yield from freed(columns.values())
     predictions = yield from encoded(_predictions(part.lists) for part in parts)
     ids = yield from encoded(part.ids for part in parts)

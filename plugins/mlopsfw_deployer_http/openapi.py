@@ -146,7 +146,8 @@ def _infer(scorer: Scorer) -> dict[str, Any]:
         for tensor, column in zip(describe(scorer)["inputs"], scorer.manifest.inputs, strict=True)
     ]
     inputs = {"type": "array", "minItems": len(tensors), "items": {"anyOf": tensors}}
-    parameters = _object({"event_time": _time()}, "event_time")
+    alpha = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
+    parameters = _object({"event_time": _time(), "alpha": alpha}, "event_time", "alpha")
     return _object({"inputs": inputs, "id": {"type": "string"}, "parameters": parameters}, "id", "parameters")
 
 

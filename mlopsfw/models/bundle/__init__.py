@@ -6,6 +6,7 @@
     signature.arrow    the inputs as an Arrow schema; outputs.arrow likewise
     profile.json       the training profile that monitors compare with
     golden.json        made-up rows and the model's answers, replayed whenever the bundle is opened
+    calibration.json   what makes its answers true, and its intervals, where it is calibrated
     card.md            the model card
     requirements.txt, sbom.json   what it was made with
 
@@ -19,8 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from mlopsfw.kernel.roles.bundle import Manifest, Runtime
     from mlopsfw.kernel.roles.training import TrainedModel, TrainingData, TrainingTask
+    from mlopsfw.models.bundle.calibrated import Calibration
     from mlopsfw.models.bundle.loaded import LoadedBundle
 
 __all__ = ["BundleStore", "open_bundle", "verify", "write"]
@@ -65,6 +69,22 @@ class BundleStore:
         from mlopsfw.models.bundle.writing import lay_out
 
         return lay_out(folder, trained, task, self._first(trained))
+
+    def recalibrate(self, folder: Path, bundle: LoadedBundle, calibration: Calibration, rows: pl.DataFrame) -> Manifest:
+        """Make a bundle of another one and a calibration in `folder` (new or empty): the same model with calibrated answers.
+
+        Args:
+            folder: Where.
+            bundle: The other one.
+            calibration: Whose.
+            rows: The calibration rows: monitors compare the answers to come with those to these.
+
+        Raises:
+            BundleError: The calibration does not suit the model.
+        """
+        from mlopsfw.models.bundle.recalibrate import write_recalibrated
+
+        return write_recalibrated(folder, bundle, calibration, lambda made: made.predict_table(rows), self._runtimes)
 
     def _first(self, trained: TrainedModel) -> dict[str, Runtime]:
         return {name: self._runtimes(name) for name in list(trained.formats)[:1]}

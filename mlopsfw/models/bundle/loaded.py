@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlopsfw.features.signature import Signature
-from mlopsfw.kernel.base.errors import AnswerMismatch, BundleError
+from mlopsfw.kernel.base.errors import AnswerMismatch, BundleError, UsageError
 from mlopsfw.kernel.plugins.blame import blame_built
 from mlopsfw.models.bundle.answers import Answers
-from mlopsfw.models.bundle.files import PLAN, PROFILE, read_listed, read_manifest, verify_files
+from mlopsfw.models.bundle.files import CALIBRATION, PLAN, PROFILE, read_listed, read_manifest, verify_files
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from mlopsfw.features import FeaturePlan
     from mlopsfw.kernel.roles.bundle import Manifest, Model, Runtime
+    from mlopsfw.models.bundle.calibrated import Calibration
 
 _LONGEST_PROFILE = 256 << 20
 _AT_ONCE = 1 << 16  # rows to score at a time, if there are many
@@ -51,6 +52,24 @@ class LoadedBundle:
         """
         return self._answer(self._signature.arrays(columns))
 
+    def predict_uncertain(self, columns: Mapping[str, Any], alpha: float) -> dict[str, np.ndarray]:
+        """Score rows as `predict` does, with intervals or sets that miss the truth in at most `alpha` of them beside the outputs.
+
+        `<output>.low` and `<output>.high` are float64 `[rows]`, `<output>.set` is bool `[rows, classes]`. Raise `UsageError` where the bundle
+        holds no calibration, or has too few rows for so small an alpha.
+        """
+        from mlopsfw.models.bundle.calibrated import calibrated, uncertainty
+
+        if self.calibration is None:
+            raise UsageError(
+                "the model has no intervals: alpha was asked for, and nothing is calibrated",
+                hint='Add a step with use = "calibrate" after train, and register what it makes.',
+            )
+        arrays = self._signature.arrays(columns)
+        raw = self._raw(arrays)
+        outputs = calibrated(self.calibration.map, self.manifest, raw)
+        return {**outputs, **uncertainty(self.calibration.conformal, self.manifest, arrays, raw, alpha)}
+
     def predict_table(self, rows: pl.DataFrame | pa.Table) -> Mapping[str, np.ndarray]:
         """Score the rows of a table, with the same outputs as `predict`. Any column may hold nulls.
 
@@ -68,12 +87,29 @@ class LoadedBundle:
         return {column.name: np.concatenate([part[column.name] for part in parts]) for column in self.manifest.outputs}
 
     def _answer(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        raw = self._raw(arrays)
+        if self.calibration is None:
+            return raw
+        from mlopsfw.models.bundle.calibrated import calibrated
+
+        return calibrated(self.calibration.map, self.manifest, raw)
+
+    def _raw(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         answer = self._model.predict(arrays)
         try:
             return self._answers.checked(answer, len(next(iter(arrays.values()), ())))
         except AnswerMismatch as error:
             blame_built(self._model, error, "predict")
             raise
+
+    @cached_property
+    def calibration(self) -> Calibration | None:
+        """What makes the model's probabilities true, and its intervals; None where it is not calibrated."""
+        if CALIBRATION not in self.manifest.files:
+            return None
+        from mlopsfw.models.bundle.calibrated import read_calibration
+
+        return read_calibration(self.folder, self.manifest)
 
     @cached_property
     def plan(self) -> FeaturePlan | None:

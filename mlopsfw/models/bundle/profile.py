@@ -61,9 +61,15 @@ def fit_profile(
             options = {"max_categories": 0} if personal else {}
             kind: Kind = "numeric" if numeric else "categorical"
             profile[column.name] = Reference.fit(frame[column.name], kind, name=column.name, **options).to_dict()
+    return {**profile, **answer_profile(manifest, outputs)}
+
+
+def answer_profile(manifest: Manifest, outputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Return output → reference as a dict; see `fit_profile`."""
+    profile: dict[str, Any] = {}
     for output in manifest.outputs:
         for label, each in _flat(output, outputs[output.name], manifest.classes):
-            kind = "categorical" if output.type == "string" else "numeric"
+            kind: Kind = "categorical" if output.type == "string" else "numeric"
             profile[label] = Reference.fit(each, kind, name=label).to_dict()
     return profile
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,9 @@ if TYPE_CHECKING:
     import polars as pl
 
     from mlopsfw.data.intake.formats import Formats
-    from mlopsfw.kernel.roles.bundle import Bundle, Manifest, SignatureColumn
+    from mlopsfw.kernel.roles.bundle import Manifest, SignatureColumn
     from mlopsfw.kernel.roles.reading import ReadOptions
+    from mlopsfw.models.bundle.loaded import LoadedBundle
 
 _READ_AS = {"string": "string", "number": "double", "boolean": "bool"}
 """The types of a signature for which CSV texts are read directly; whole numbers and times are inferred, and checked."""
@@ -26,8 +28,8 @@ PREDICTION = "prediction"
 _BATCH = 65_536  # rows scored at a time
 
 
-def score(bundle: Bundle, rows: pl.DataFrame) -> pl.DataFrame:
-    """Return `rows` with one column for each output of `bundle`."""
+def score(bundle: LoadedBundle, rows: pl.DataFrame, alpha: float | None = None) -> pl.DataFrame:
+    """Return `rows` with one column for each output of `bundle`, and with the intervals or sets that miss at most a share `alpha` of them."""
     import polars as pl
 
     missing = [column.name for column in bundle.manifest.inputs if column.name not in rows.columns]
@@ -37,9 +39,12 @@ def score(bundle: Bundle, rows: pl.DataFrame) -> pl.DataFrame:
     for number, part in enumerate(rows.iter_slices(_BATCH)):
         columns = {column.name: request_values(part[column.name], column) for column in bundle.manifest.inputs}
         try:
-            outputs = as_lists(bundle.predict(columns))
+            answer = bundle.predict(columns) if alpha is None else bundle.predict_uncertain(columns, alpha)
         except SignatureMismatch as error:
             raise error.counted_from(number * _BATCH) from None
+        outputs = as_lists(answer)
+        for name in uncertain_names(bundle.manifest) if alpha is not None and bundle.manifest.classes else ():
+            outputs[name] = [list(itertools.compress(bundle.manifest.classes, held)) for held in outputs[name]]
         scored.append(part.with_columns(**{name: pl.Series(values) for name, values in outputs.items()}))
     return pl.concat(scored) if scored else rows
 
@@ -47,6 +52,12 @@ def score(bundle: Bundle, rows: pl.DataFrame) -> pl.DataFrame:
 def added_names(manifest: Manifest) -> list[str]:
     """Return the columns that scoring a file adds: the outputs, and the predicted class of a classifier."""
     return [*(output.name for output in manifest.outputs), *([PREDICTION] if _tells_class(manifest) else [])]
+
+
+def uncertain_names(manifest: Manifest) -> list[str]:
+    """Return the columns that intervals or sets add: the ends, or the classes that a row's set holds."""
+    ends = ("set",) if manifest.classes else ("low", "high")
+    return [f"{manifest.outputs[0].name}.{end}" for end in ends]
 
 
 def _tells_class(manifest: Manifest) -> bool:
@@ -71,22 +82,26 @@ def with_class(scored: pl.DataFrame, manifest: Manifest) -> pl.DataFrame:
 
 
 def by_class(scored: pl.DataFrame, manifest: Manifest) -> pl.DataFrame:
-    """Return scored rows with a column for each class, `OUTPUT[CLASS]`, instead of each output that is a list with a value for each class."""
+    """Return scored rows with a column for each class, `OUTPUT[CLASS]`, instead of each output that is a list with a value for each class.
+
+    Of a set of classes, `OUTPUT.set[CLASS]` says whether it holds the class.
+    """
     import polars as pl
 
-    classes = manifest.classes if manifest.task == "multiclass" else ()
-    lists = [output.name for output in manifest.outputs if classes and isinstance(scored.schema[output.name], pl.List)]
-    named = {name: [f"{name}[{label}]" for label in classes] for name in lists}
-    check_names(scored.columns, (each for names in named.values() for each in names))
-    return scored.select(
-        each
-        for column in scored.columns
-        for each in (
-            [pl.col(column).list.get(index, null_on_oob=True).alias(name) for index, name in enumerate(named[column])]
-            if column in named
-            else [pl.col(column)]
-        )
-    )
+    classes = manifest.classes
+    flat: dict[str, list[pl.Expr]] = {}
+    for name in [output.name for output in manifest.outputs] if manifest.task == "multiclass" else []:
+        if isinstance(scored.schema[name], pl.List):
+            flat[name] = [pl.col(name).list.get(place, null_on_oob=True) for place in range(len(classes))]
+    for name in uncertain_names(manifest) if classes else []:
+        if name in scored.columns:
+            flat[name] = [pl.col(name).list.contains(label) for label in classes]
+    named = {
+        name: [each.alias(f"{name}[{label}]") for each, label in zip(values, classes, strict=True)]
+        for name, values in flat.items()
+    }
+    check_names(scored.columns, (each.meta.output_name() for values in named.values() for each in values))
+    return scored.select(each for column in scored.columns for each in named.get(column, [pl.col(column)]))
 
 
 def check_names(columns: Iterable[str], added: Iterable[str]) -> None:

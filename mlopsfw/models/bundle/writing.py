@@ -39,7 +39,7 @@ def write_bundle(
         digests[name] = _put(folder, name, data)
     whole = msgspec.structs.replace(manifest, files=dict(sorted(digests.items())))
     files.check_manifest(whole, str(folder / files.MANIFEST))
-    (folder / files.MANIFEST).write_bytes(_json(whole))
+    (folder / files.MANIFEST).write_bytes(as_json(whole))
     files.verify_files(folder, whole)
     return whole
 
@@ -73,7 +73,7 @@ def _check(folder: Path, trained: TrainedModel, runtimes: Mapping[str, Runtime])
         raise BundleError("the trainer returned no format of the model")
     if best not in runtimes:
         raise UnknownFormat(f"no runtime loads {best!r}, the trainer's first format")
-    reserved = {files.MANIFEST, files.OUTPUTS, *files.REQUIRED}
+    reserved = {files.MANIFEST, files.OUTPUTS, files.CALIBRATION, *files.REQUIRED}
     for name in trained.files:
         files.check_file_name(name, "the trainer")
         if name in reserved:
@@ -95,13 +95,13 @@ def _made(bundle: LoadedBundle, trained: TrainedModel, task: TrainingTask, train
     )
     golden = prove(bundle, columns)
     return {
-        files.PROFILE: _json(profile),
-        files.GOLDEN: _json(golden),
+        files.PROFILE: as_json(profile),
+        files.GOLDEN: as_json(golden),
         files.SIGNATURE: arrow_schema(manifest.inputs),
         files.OUTPUTS: arrow_schema(manifest.outputs),
         files.CARD: model_card(bundle.manifest, task, rows=train.rows).encode(),
         files.REQUIREMENTS: requirements(trained.facts).encode(),
-        files.SBOM: _json(sbom(trained.facts)),
+        files.SBOM: as_json(sbom(trained.facts)),
     }
 
 
@@ -141,7 +141,8 @@ def _arrow_type(column: SignatureColumn) -> pa.DataType:
     return kind
 
 
-def _json(value: Any) -> bytes:
+def as_json(value: Any) -> bytes:
+    """Return a value as the files of a bundle hold it."""
     return msgspec.json.format(msgspec.json.encode(value, order="deterministic"), indent=1) + b"\n"
 
 
