@@ -206,9 +206,10 @@ def _tell_failure(outcome: Outcome, failure: Failure) -> None:
     if shown and failure.traceback:
         click.echo(failure.traceback, err=True)
     first, *rest = failure.message.splitlines() or [""]
-    click.echo(
-        f"{click.style('error:', fg='red', bold=True)} step {outcome.failed!r}: {failure.type}: {first}", err=True
-    )
+    where = f"step {outcome.failed!r}: {failure.type}: "
+    if outcome.status == "refused":  # a gate says itself what it is
+        where = "" if first.startswith(f"step {outcome.failed} ") else f"step {outcome.failed!r}: "
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {where}{first}", err=True)
     for line in rest:
         click.echo(f"  {line.strip()}", err=True)
     if outcome.status == "refused":

@@ -6,7 +6,7 @@ import traceback
 from pathlib import Path
 
 from mlopsfw.kernel.base.errors import ContractBroken, DriftFound, GateRefused, MlopsfwError, PluginError, UsageError
-from mlopsfw.kernel.plugins.blame import is_blamed
+from mlopsfw.kernel.plugins.blame import blame_of, is_blamed
 from mlopsfw.kernel.roles.engine import Failure
 
 
@@ -14,11 +14,17 @@ def failure_of(error: BaseException, root: Path) -> Failure:
     """Describe `error`, raised while a step of the project in `root` ran."""
     return Failure(
         type=type(error).__name__,
-        message="\n".join((_text(error), *_own_frames(error, root), *getattr(error, "__notes__", ()))),
+        message="\n".join((_text(error), *_own_frames(error, root), *_notes(error))),
         traceback="".join(traceback.format_exception(error)),
         exit_code=_exit_code(error),
         retryable=not isinstance(error, GateRefused | UsageError | DriftFound | ContractBroken | KeyboardInterrupt),
     )
+
+
+def _notes(error: BaseException) -> list[str]:
+    """Return the notes of an error; a refusal is what the step is for, and no plugin is to blame for it."""
+    blame = blame_of(error) if isinstance(error, GateRefused | DriftFound | ContractBroken) else None
+    return [note for note in getattr(error, "__notes__", ()) if note != blame]
 
 
 def _text(error: BaseException) -> str:
