@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mlopsfw.cli.output import emit_json, json_option, pass_project, pass_snapshot, printable, table
+from mlopsfw.cli.output_file import OutputFile, write_file
 from mlopsfw.cli.run_artifact import get
 from mlopsfw.kernel.base.errors import UsageError
 from mlopsfw.kernel.base.ids import nearest
@@ -25,6 +27,18 @@ def runs() -> None:
 
 
 runs.add_command(get)
+
+
+_html_option = click.option(
+    "--html", type=OutputFile(), help="Write a page with the curves of the metrics to this file."
+)
+
+
+def _write_page(project: Project, html: Path, *runs_: str) -> None:
+    from mlopsfw.pipeline.run.page import run_page
+
+    views = [project.people.show(project.runs.get(run)) for run in runs_]
+    write_file(html, run_page([(view, project.runs.metrics(view.id)) for view in views]))
 
 
 @runs.command("list")
@@ -92,11 +106,14 @@ def _row(record: dict[str, Any], shown: tuple[str, ...]) -> dict[str, Any]:
 
 @runs.command()
 @click.argument("run_id", metavar="RUN")
+@_html_option
 @json_option
 @pass_project
-def show(project: Project, run_id: str, *, as_json: bool) -> None:
+def show(project: Project, run_id: str, *, html: Path | None, as_json: bool) -> None:
     """Show the steps, results and metrics of RUN."""
     view = project.people.show(project.runs.get(run_id))
+    if html is not None:
+        _write_page(project, html, view.id)
     if as_json:
         emit_json(
             {
@@ -155,11 +172,14 @@ def _tell_notes(view: RunView) -> None:
 @runs.command()
 @click.argument("first")
 @click.argument("second")
+@_html_option
 @json_option
 @pass_snapshot
-def diff(project: Project, first: str, second: str, *, as_json: bool) -> None:
+def diff(project: Project, first: str, second: str, *, html: Path | None, as_json: bool) -> None:
     """Show what differs between two runs: configuration, metrics, outputs, code and packages."""
     sections = project.runs.diff(first, second)
+    if html is not None:
+        _write_page(project, html, first, second)
     if as_json:
         emit_json(sections)
         return

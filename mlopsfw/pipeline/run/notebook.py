@@ -13,12 +13,16 @@ if TYPE_CHECKING:
 
 def run_html(view: RunView) -> str:
     """Return a run as HTML without a frame. Every text in it is escaped."""
-    of_steps = {f"{step.name}.{name}": value for step in view.steps.values() for name, value in step.outputs.items()}
-    results = {name: _reference(value) for name, value in {**of_steps, **view.artifacts}.items()}
     seconds = f"{view.seconds:.2f} s" if view.finished else ""
     head = " · ".join(filter(None, (f"run {view.id}", view.pipeline, view.status, seconds)))
-    tables = (("parameter", view.params), ("metric", view.metrics), ("result", results))
+    tables = (("parameter", view.params), ("metric", view.metrics), ("result", results_of(view)))
     return f"<p><b>{escape(head)}</b></p>" + "".join(_table(title, rows) for title, rows in tables if rows)
+
+
+def results_of(view: RunView) -> dict[str, str]:
+    """Return what each result of a run is, by `step.output`, or by the name that a script gave it."""
+    of_steps = {f"{step.name}.{name}": value for step in view.steps.values() for name, value in step.outputs.items()}
+    return {name: _reference(value) for name, value in {**of_steps, **view.artifacts}.items()}
 
 
 def _reference(artifact: Artifact) -> str:

@@ -1,0 +1,127 @@
+"""One run, or two beside each other, as an HTML page: curves of the metrics, and tables of metrics, parameters and results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mlopsfw.pages import escape, framed
+from mlopsfw.pipeline.run.notebook import results_of
+
+if TYPE_CHECKING:
+    from mlopsfw.pipeline.run.metrics import Metric
+    from mlopsfw.pipeline.run.record import RunView
+
+Point = tuple[float, float]
+Curves = dict[str, list[Point]]
+
+_WIDTH, _HEIGHT, _TOP, _BASE, _LEFT, _RIGHT = 320, 150, 10, 118, 58, 312
+_LARGEST = 1e300  # of a value that is drawn: the span of two larger ones would be infinite
+_MOST_POINTS = 400  # of a curve: more than the drawing has pixels
+_FOOTER = "A curve has the values that were logged with a step. Values beyond 1e300 and values that are no numbers are left out of the drawing."
+
+
+def run_page(runs: Sequence[tuple[RunView, Sequence[Metric]]]) -> str:
+    """Return the page.
+
+    Args:
+        runs: One run or two, each with every number that it logged.
+    """
+    views = [view for view, _ in runs]
+    curves = [curves_of(metrics) for _, metrics in runs]
+    names = list(dict.fromkeys(name for each in curves for name, points in each.items() if len(points) > 1))
+    drawn = "".join(_figure(name, [each.get(name, []) for each in curves]) for name in names)
+    return framed(
+        "mlopsfw.pipeline.run",
+        " and ".join(f"Run {view.id}" for view in views),
+        _FOOTER,
+        facts="".join(f"<p>{escape(_facts(view))}</p>" for view in views),
+        key="".join(_key(number, view) for number, view in enumerate(views)),
+        curves=drawn or "<p>No metric was logged with more than one step.</p>",
+        tables="".join(
+            (
+                _table("metric", views, [view.metrics for view in views]),
+                _table("parameter", views, [view.params for view in views]),
+                _table("result", views, [results_of(view) for view in views]),
+            )
+        ),
+    )
+
+
+def curves_of(metrics: Sequence[Metric]) -> Curves:
+    """Return the points of each metric that was logged with steps, by `step.metric`, in the order of the steps; of one step the last value."""
+    curves: dict[str, dict[float, float]] = {}
+    for metric in metrics:
+        if metric.step is not None and abs(metric.number) <= _LARGEST:
+            name = f"{metric.source}.{metric.name}" if metric.source else metric.name
+            curves.setdefault(name, {})[metric.step] = metric.number
+    return {name: sorted(points.items()) for name, points in curves.items()}
+
+
+def _facts(view: RunView) -> str:
+    seconds = f"{view.seconds:.2f} s" if view.finished else ""
+    return " · ".join(filter(None, (view.id, view.pipeline, view.status, view.started[:19], seconds, *view.notes)))
+
+
+def _key(number: int, view: RunView) -> str:
+    line = f'<svg viewBox="0 0 24 7" aria-hidden="true"><path class="run{number}" d="M0 3.5H24"/></svg>'
+    return f"{line}{escape(view.id)}"
+
+
+def _figure(name: str, curves: Sequence[Sequence[Point]]) -> str:
+    every = [point for curve in curves for point in curve]
+    (left, right), (low, high) = (_bounds([point[axis] for point in every]) for axis in (0, 1))
+
+    def place(point: Point) -> str:
+        x = _LEFT + (_RIGHT - _LEFT) * (point[0] - left) / (right - left)
+        return f"{x:.1f} {_BASE - (_BASE - _TOP) * (point[1] - low) / (high - low):.1f}"
+
+    paths = "".join(
+        f'<path class="run{number}" d="M{"L".join(map(place, _thinned(curve)))}"/>'
+        for number, curve in enumerate(curves)
+        if curve
+    )
+    title = f"{name} from step {left:g} to {right:g}; its last values are in the table of metrics"
+    return (
+        f"<figure><figcaption>{escape(name)}</figcaption>"
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)}">'
+        f'<line class="axis" x1="{_LEFT}" y1="{_BASE}" x2="{_RIGHT}" y2="{_BASE}"/>{paths}'
+        f"{_legends((left, right), (low, high))}</svg></figure>"
+    )
+
+
+def _bounds(values: Sequence[float]) -> tuple[float, float]:
+    low, high = min(values), max(values)
+    pad = 0.0 if high > low else abs(low) * 0.1 or 0.5
+    return low - pad, high + pad
+
+
+def _thinned(curve: Sequence[Point]) -> Sequence[Point]:
+    """Return at most about 400 points, evenly chosen, the last one among them."""
+    every = -(-len(curve) // _MOST_POINTS)
+    return [*curve[:-1:every], curve[-1]]
+
+
+def _legends(steps: Point, values: Point) -> str:
+    below = ((_LEFT, "start", steps[0]), (_RIGHT, "end", steps[1]))
+    beside = ((_TOP, values[1]), ((_TOP + _BASE) / 2, sum(values) / 2), (_BASE, values[0]))
+    texts = [f'<text x="{x}" y="{_BASE + 18}" text-anchor="{anchor}">step {step:g}</text>' for x, anchor, step in below]
+    texts += [f'<text x="{_LEFT - 5}" y="{y + 4:g}" text-anchor="end">{value:.3g}</text>' for y, value in beside]
+    return "".join(texts)
+
+
+def _table(word: str, views: Sequence[RunView], columns: Sequence[Mapping[str, Any]]) -> str:
+    names = dict.fromkeys(name for column in columns for name in column)
+    if not names:
+        return ""
+    heads = "".join(f'<th scope="col">{escape(view.id)}' for view in views)
+    lines = "".join(
+        f'<tr><th scope="row">{escape(name)}{"".join(f"<td>{escape(_text(column.get(name)))}" for column in columns)}</tr>'
+        for name in names
+    )
+    head = f'<tr><th scope="col">{word}{heads}</tr>'
+    return f'<h2>{word.capitalize()}s</h2><div class="scroll"><table><thead>{head}</thead><tbody>{lines}</tbody></table></div>'
+
+
+def _text(value: object) -> str:
+    return "–" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
