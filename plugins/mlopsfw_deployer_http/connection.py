@@ -48,7 +48,7 @@ class Connection(asyncio.Protocol):
         self._job: asyncio.Task[Answer] | None = None
         self._arriving = self._held = 0  # bytes of the arriving body, and of those before, that `batches` counts
         self.in_head = False  # a request's target or headers are arriving
-        self.asked = False  # a whole request has arrived
+        self.asked = 0  # how many whole requests have arrived
         self.reserved = False  # it has one of the reserved places for health and metrics
         self.unsent = 0  # requests received but not answered yet
         self.in_message = False
@@ -222,7 +222,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Answer the request, or queue it behind the current one."""
-        self.in_message, self.asked, self.since = False, True, self._listener.loop.time()
+        self.in_message, self.asked, self.since = False, self.asked + 1, self._listener.loop.time()
         if self.finished:
             return  # pipelined after a request that ended the connection
         self._held, self._arriving = self._held + self._arriving, 0

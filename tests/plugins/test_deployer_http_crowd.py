@@ -25,6 +25,7 @@ from serving import ROW, RuleBundle, RunningServer, ask, infer_body
 from mlopsfw.kernel.base.errors import ServingError
 from mlopsfw.kernel.roles.deployer import EndpointSpec
 from mlopsfw.project.facade import Project
+from mlopsfw_deployer_http import crowd
 from mlopsfw_deployer_http.listener import Limits
 
 pytestmark = pytest.mark.server
@@ -77,6 +78,34 @@ def test_silent_connections_go_before_one_that_has_sent_requests(tmp_path: Path,
             client.request("GET", "/v2/health/live")
             assert client.getresponse().status == 200
             assert client.sock is before
+
+
+def test_busy_clients_keep_their_connections_and_further_ones_are_told_to_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crowd, "_BUSY", 60.0)  # a machine may be slow
+    with RunningServer(tmp_path, limits=Limits(connections=64)) as server, contextlib.ExitStack() as stack:
+        clients = [http.client.HTTPConnection("127.0.0.1", server.port, timeout=10) for _ in range(56)]
+        for client in clients:
+            stack.callback(client.close)
+
+        def ask_all() -> list[socket.socket]:
+            for client in clients:
+                client.request("POST", INFER, BODY, {"Content-Type": "application/json"})
+                answer = client.getresponse()
+                assert (answer.status, bool(answer.read())) == (200, True)
+            return [client.sock for client in clients]
+
+        ask_all()
+        before = ask_all()
+        for _ in range(20):
+            status, answer, headers = server.ask("POST", INFER, infer_body(ROW))
+            assert (status, headers["retry-after"]) == (503, "1"), answer
+        assert server.ask("GET", "/v2/health/live")[0] == 200
+        assert ask_all() == before
+        monkeypatch.setattr(crowd, "_BUSY", 0.0)  # once they are idle, they make way
+        time.sleep(0.1)
+        assert server.ask("POST", INFER, infer_body(ROW))[0] == 200
 
 
 class Waiting(RuleBundle):
