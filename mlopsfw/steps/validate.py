@@ -42,7 +42,8 @@ class ValidateParams(TrainParams, frozen=True, kw_only=True, forbid_unknown_fiel
         against: Other trainers to compare with on the same folds.
         metric: The metric of comparisons and warnings; by default AUC for binary, log loss for multiclass, RMSE for regression.
         segments: Columns whose values define segments with metrics of their own.
-        min_rows: The fewest rows of a reported segment.
+        min_rows: The fewest rows of a reported segment, and in each half of a searched slice.
+        slices: Whether to search for parts of the rows where the model is worse.
         learning_curve: Whether to train once more on half of the rows, to see if more rows would help.
     """
 
@@ -51,6 +52,7 @@ class ValidateParams(TrainParams, frozen=True, kw_only=True, forbid_unknown_fiel
     metric: str = ""
     segments: tuple[str, ...] = ()
     min_rows: Annotated[int, msgspec.Meta(ge=1)] = 30
+    slices: bool = True
     learning_curve: bool = True
 
 
@@ -88,7 +90,9 @@ def _run(
     report = _report(work, crossed, fits)
     report["warnings"] = [msgspec.to_builtins(doubt) for doubt in _doubts(work, report)]
     _tell(context, work, report)
-    return {"report": _noted(context, report), "predictions": _predictions(work, crossed.judged)}
+    predictions, doubtful = _predictions(work, crossed.judged), _review(work, crossed.judged)
+    context.log(f"{doubtful.height:,} labels are doubtful; the output review lists them")
+    return {"report": _noted(context, report), "predictions": predictions, "review": doubtful}
 
 
 def _work(params: ValidateParams, context: StepContext, metrics: MetricSet, privacy: Privacy) -> _Work:
@@ -106,11 +110,13 @@ def _check(params: ValidateParams, subject: Subject, metrics: MetricSet) -> None
     """Raise for what would fail only when everything is trained."""
     from mlopsfw.kernel.roles.bundle import TASK_OUTPUTS
     from mlopsfw.models.bundle.scoring import check_names
+    from mlopsfw.training.review import COLUMNS
 
     if params.metric:
         metrics[params.metric]
     subject.frame(params.segments)
-    check_names(subject.data.schema.names, ["fold", TASK_OUTPUTS[subject.task.task]])
+    others = [name for name in subject.data.schema.names if name != subject.task.target]
+    check_names(others, ["fold", TASK_OUTPUTS[subject.task.task], *COLUMNS])
 
 
 def _measure(work: _Work, judged: Judged) -> Measure:
@@ -138,6 +144,8 @@ def _report(work: _Work, crossed: CrossFit, fits: Mapping[str, Fit]) -> dict[str
     if params.segments:
         columns = {name: work.rows[name][judged.at] for name in params.segments}
         report["segments"] = measure.segments(columns, judged, params.min_rows)
+    if params.slices:
+        report["slices"] = _slices(work, measure, judged)
     if params.against:
         report["against"] = {name: _against(work, measure, judged, (name, fits[name])) for name in params.against}
     if params.learning_curve:
@@ -145,6 +153,28 @@ def _report(work: _Work, crossed: CrossFit, fits: Mapping[str, Fit]) -> dict[str
     if params.folds.shuffle_time and task.time:
         report["optimism"] = _optimism(work, judged, own)
     return report
+
+
+def _slices(work: _Work, measure: Measure, judged: Judged) -> list[dict[str, Any]]:
+    """Return the slices where the model is worse, confirmed or not. Values of personal columns are not told."""
+    from mlopsfw.training.slices import losses, search
+
+    options = work.subject.task.options
+    columns = [name for name in _features(work) if not options.get(name, {}).get("pii")]
+    found = search(
+        work.rows.select(columns)[judged.at],
+        losses(judged, work.subject.classes),
+        measure.clusters.codes,
+        fewest=work.params.min_rows,
+        seed=work.subject.task.seed,
+    )
+    return [msgspec.to_builtins(each) for each in found]
+
+
+def _review(work: _Work, judged: Judged) -> pl.DataFrame:
+    from mlopsfw.training.review import review
+
+    return review(work.rows, judged, work.subject.classes, work.subject.task.target, _features(work))
 
 
 def _against(work: _Work, measure: Measure, judged: Judged, rival: tuple[str, Fit]) -> dict[str, Any]:
@@ -231,7 +261,7 @@ def _predictions(work: _Work, judged: Judged) -> pl.DataFrame:
     from mlopsfw.models.bundle.scoring import check_names
 
     order = np.argsort(judged.at, kind="stable")
-    check_names(work.rows.columns, ["fold", *judged.outputs])
+    check_names(work.rows.columns, ["fold", *judged.outputs])  # a trainer may have outputs of its own
     answers = {name: pl.Series(name, _listed(values[order])) for name, values in judged.outputs.items()}
     return work.rows[judged.at[order]].with_columns(pl.Series("fold", judged.fold[order] + 1, pl.Int32), **answers)
 
@@ -264,6 +294,11 @@ def _tell(context: StepContext, work: _Work, report: Mapping[str, Any]) -> None:
     )
     for name, gain in report.get("against", {}).items():
         context.log(f"against {name}: {_gain(gain)}")
+    for each in report.get("slices", []):
+        if each["confirmed"]:
+            context.log(
+                f"worse where {each['where']}: mean loss {each['loss']:.4g} in {each['rows']:,} rows, elsewhere {each['rest']:.4g}"
+            )
     for doubt in report["warnings"]:
         context.log(f"warning: {doubt['says']}")
 
@@ -282,7 +317,7 @@ def build(params: ValidateParams, _host: Host) -> Step:
     return Step(
         run=partial(_run, params),
         inputs=("rows", *params.lookup),
-        outputs=("report", "predictions"),
+        outputs=("report", "predictions", "review"),
         plugins=(*(f"trainer.{name}" for name in names), "metric"),
     )
 

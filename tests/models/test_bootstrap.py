@@ -38,6 +38,7 @@ def test_the_interval_of_independent_rows_is_students():
 @pytest.mark.parametrize("freedom", [9, 19, 60, 1000])
 def test_the_quantile_is_scipys(freedom):
     assert student_quantile(freedom) == pytest.approx(stats.t.ppf(0.975, freedom), rel=1e-4)
+    assert student_quantile(freedom, 2.5758) == pytest.approx(stats.t.ppf(0.995, freedom), rel=1e-3)
 
 
 def test_an_interval_that_cannot_be_known_is_left_out():

@@ -45,6 +45,7 @@ def validate(make_project):
         bench = Bench(project, next(iter(mlopsfw_steps())), {**PLAIN, **options})
         bench._attempts = next(runs)
         made = bench.run({"rows": rows})
+        run.review = bench.load(made["review"])
         return bench.load(made["report"]), bench.load(made["predictions"])
 
     return run
@@ -171,6 +172,32 @@ def test_a_model_that_remembers_its_rows_is_doubted_and_a_curve_that_rises_is_to
     report, _ = validate(rows, trainer="deep", learning_curve=True)
     assert "the learning curve still rises" in about(report)["learning_curve"]
     assert report["learning_curve"]["gain"] > 0
+
+
+def test_a_slice_where_the_model_is_worse_is_confirmed_and_no_value_of_a_personal_column_is_told(validate):
+    draw = np.random.default_rng(3)
+    rows = table(1200).with_columns(place=pl.Series(draw.choice(["north", "south"], 1200)))
+    rows = rows.with_columns(
+        y=pl.when(pl.col("place") == "north").then(pl.Series(draw.integers(0, 2, 1200))).otherwise("y")
+    )
+    options = {"exclude": ["who", "at", "noise"], "folds": {"folds": 2}}
+    report, _ = validate(rows, **options)
+    assert report["slices"][0]["where"] == "place = 'north'"
+    assert report["slices"][0]["confirmed"]
+    report, _ = validate(rows, **options, options={"place": {"pii": True}})
+    assert "place" not in str(report["slices"])
+
+
+def test_labels_that_were_flipped_are_listed_for_review(validate):
+    rows = table(strength=20)
+    wrong = [3, 77, 200]
+    flipped = pl.int_range(pl.len()).is_in(wrong)
+    rows = rows.with_columns(y=pl.when(flipped).then(1 - pl.col("y")).otherwise("y"))
+    validate(rows, exclude=["who", "at", "noise"])
+    assert set(wrong) <= set(validate.review["row"])
+    assert (
+        validate.review.filter(pl.col("row").is_in(wrong)).select(pl.col("label") != pl.col("suggested"))["label"].all()
+    )
 
 
 def test_near_duplicates_are_counted_where_numbers_are_rounded(validate):
