@@ -9,6 +9,7 @@ import tomllib
 
 import pytest
 from blocks import PAGES, ROLES, RUN, STORIES, blocks_of, commands, complaint, inline, is_name, missing_imports, names
+from story import laid_over, written
 
 from mlopsfw.data.contracts.loading import load_contract
 from mlopsfw.project.facade import Project
@@ -85,9 +86,12 @@ def test_every_part_of_a_configuration_is_read(page, acme, tmp_path):
     for block in blocks_of(page, "python"):
         if block.file:
             (tmp_path / block.file).write_text(block.text, encoding="utf-8")
+    below = BASE
     for block in blocks_of(page, "toml"):
         if block.file in ("", "mlopsfw.toml"):
-            read(block.text, tmp_path, whole=bool(block.file))
+            read(block.text, tmp_path, below, whole=bool(block.file))
+            if page in STORIES and not block.reason:  # the next block goes on from here
+                below = written(laid_over(tomllib.loads(below), tomllib.loads(block.text)))
         elif "contract" in tomllib.loads(block.text):
             (tmp_path / block.file).write_text(block.text, encoding="utf-8")
             assert load_contract(tmp_path / block.file).columns, block.place
@@ -95,10 +99,10 @@ def test_every_part_of_a_configuration_is_read(page, acme, tmp_path):
             assert block.file == "pyproject.toml", block.place
 
 
-def read(text, folder, *, whole):
-    """Read a configuration, or a part laid over the README's, with the options of every plugin and step."""
+def read(text, folder, below, *, whole):
+    """Read a configuration, or a part laid over the one below, with the options of every plugin and step."""
     overlay = re.sub(r"^(\[\[?)(?=\w)", r"\1env.docs.", text, flags=re.MULTILINE)
-    (folder / "mlopsfw.toml").write_text(text if whole else f"{BASE}\n{overlay}", encoding="utf-8")
+    (folder / "mlopsfw.toml").write_text(text if whole else f"{below}\n{overlay}", encoding="utf-8")
     with Project.open(folder, env=None if whole else "docs") as project:
         for role, selection in project.config.chosen():
             project.plugins.selected(role, selection, project.config)
