@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlopsfw.cli.mlflow_import import import_mlflow
 from mlopsfw.cli.output import emit_json, json_option, pass_project, table
 from mlopsfw.kernel.base.errors import MlopsfwError, NotFound, UsageError
 
@@ -166,11 +167,31 @@ def export(project: Project, url: str, *, options: tuple[str, ...], heal: bool, 
     _report(transfer(project.storage, target, heal=heal, own=True, tables=project.table_access), as_json)
 
 
-@click.command("import")
+class _ImportGroup(click.Group):
+    """Takes what is no verb of its own as the place of a project: `mlopsfw import URL` is `mlopsfw import project URL`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments."""
+        named = bool(args) and (args[0] in self.commands or args[0] in ctx.help_option_names)
+        return super().parse_args(ctx, args if named or not args else ["project", *args])
+
+
+@click.group("import", cls=_ImportGroup)
+def import_() -> None:
+    """Copy a project from a folder or bucket into this one, or runs and models from MLflow.
+
+    `mlopsfw import URL` is short for `mlopsfw import project URL`.
+    """
+
+
+import_.add_command(import_mlflow)
+
+
+@import_.command("project")
 @_place
 @json_option
 @pass_project
-def import_(project: Project, url: str, *, options: tuple[str, ...], heal: bool, as_json: bool) -> None:
+def import_project(project: Project, url: str, *, options: tuple[str, ...], heal: bool, as_json: bool) -> None:
     """Copy a whole project from URL into this one. URL is a copy by `mlopsfw export`, or the storage of another project."""
     from mlopsfw.kernel.ledger import layout
     from mlopsfw.operations.transfer import transfer

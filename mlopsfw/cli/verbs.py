@@ -32,7 +32,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "index": ("mlopsfw.cli.store:index", "Rebuild and query the index"),
     "storage": ("mlopsfw.cli.storage:storage", "Rotate the key of encrypted blobs"),
     "export": ("mlopsfw.cli.store:export", "Copy the project to a folder or bucket"),
-    "import": ("mlopsfw.cli.store:import_", "Copy a project from a folder or bucket into this one"),
+    "import": ("mlopsfw.cli.store:import_", "Copy a project, or runs and models of MLflow, into this one"),
 }
 """Maps each verb to the import path of its click command and to its summary."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from mlopsfw.kernel.base.errors import UsageError
-from mlopsfw.kernel.base.ids import nearest
+from mlopsfw.kernel.base.ids import check_name, nearest
 from mlopsfw.kernel.base.lazy import lazy
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.kernel.roles.bundle import Manifest, OutputColumn, SignatureColumn
@@ -29,12 +29,23 @@ class ModelFile(msgspec.Struct, frozen=True, kw_only=True):
 
     file: Path
     format: str
-    task: str
-    target: str
-    inputs: tuple[SignatureColumn, ...]
-    classes: tuple[str | int | bool, ...]
-    outputs: tuple[OutputColumn, ...]
-    metrics: Mapping[str, float]
+    task: str = ""
+    target: str = ""
+    inputs: tuple[SignatureColumn, ...] = ()
+    classes: tuple[str | int | bool, ...] = ()
+    outputs: tuple[OutputColumn, ...] = ()
+    metrics: Mapping[str, float] = {}
+
+
+def registered_file(
+    project: Project, name: str, model: ModelFile, rows: Any, *, run: str = "", message: str = ""
+) -> ModelVersion:
+    """Register a model file as the next version of a model, made by `run`, if that is known."""
+    check_name(name, "model")
+    with tempfile.TemporaryDirectory(dir=project.private_folder("scratch")) as scratch:
+        bundle, task = stored_bundle(project, Path(scratch), model, rows)
+    metrics = model.metrics or None
+    return project.registry.register(name, bundle.blob, run=run, metrics=metrics, task=task, message=message)
 
 
 def stored_bundle(project: Project, scratch: Path, model: ModelFile, rows: Any) -> tuple[Artifact, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -164,7 +163,7 @@ class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as ru
             BundleError: It is not what its suffix says, holds code, or does not answer as declared.
         """
         from mlopsfw.models.adoption import format_of
-        from mlopsfw.project.logged_model import ModelFile, stored_bundle
+        from mlopsfw.project.logged_model import ModelFile, registered_file
 
         self._check_open()
         check_name(name, "model")
@@ -179,11 +178,7 @@ class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as ru
             outputs=outputs,
             metrics=metrics or {},
         )
-        with tempfile.TemporaryDirectory(dir=self._project.private_folder("scratch")) as scratch:
-            bundle, task = stored_bundle(self._project, Path(scratch), model, rows)
-        return self._project.registry.register(
-            name, bundle.blob, run=self.id, metrics=metrics, task=task, message=message
-        )
+        return registered_file(self._project, name, model, rows, run=self.id, message=message)
 
     def end(self, error: BaseException | None = None) -> None:
         """End the run: done, interrupted by Ctrl-C, or failed with `error`. A second call does nothing.

@@ -6,7 +6,6 @@ import hashlib
 import math
 import os
 import re
-import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -14,10 +13,9 @@ from pathlib import Path
 import pytest
 from blocks import blocks_of
 
-from mlopsfw import Project, search_runs
+from mlopsfw import Project
 
 SCRIPTS = {block.file: block.text for block in blocks_of("migration.md", "python")}
-WRITTEN = Path(__file__).parent / "migration"
 
 
 @pytest.fixture
@@ -43,29 +41,6 @@ def bring(tmp_path):
 
     run.folder = folder
     return run
-
-
-def test_runs_of_mlflow_come_over_with_their_curves_artifacts_and_outcomes(bring, tmp_path):
-    first = "2fec2e2c8e08413f8b6a28eb6a5e58d8"
-    artifacts = tmp_path / "mlruns" / "1" / first / "artifacts"
-    artifacts.mkdir(parents=True)
-    (artifacts / "note.txt").write_text("trained with 0.1\n")
-    with sqlite3.connect(tmp_path / "mlflow.db") as database:
-        database.executescript((WRITTEN / "mlflow.sql").read_text().replace("@FOLDER@", str(tmp_path)))
-    done = bring("from_mlflow.py", tmp_path / "mlflow.db")
-    assert (done.returncode, done.stdout) == (0, "3 runs\n"), done.stderr
-    found = search_runs("delay", project=bring.folder).sort("run")
-    assert found["status"].to_list() == ["done", "done", "failed"]
-    assert found["params.rate"].to_list() == ["0.1", "0.3", None]
-    assert found["params.tag team"].to_list() == ["ops", "ops", None]
-    with Project.open(bring.folder) as project:
-        runs = found["run"].to_list()
-        curves = [[(m.step, m.number) for m in project.runs.metrics(run)] for run in runs]
-        assert curves[0] == [(0, 1.1), (1, 0.6), (2, 1 / 3 + 0.1)]
-        assert [step for step, _ in curves[1]] == [0, 1, 2]
-        assert math.isnan(curves[2][0][1])
-        note = project.values.load(project.runs.artifact(f"runs:/{runs[0]}/note.txt"))
-        assert note.read_text() == "trained with 0.1\n"
 
 
 def test_versions_of_a_file_that_dvc_tracks_come_over_from_its_cache(bring, tmp_path):

@@ -15,9 +15,10 @@ _FAR = 1 << 20
 _RESERVED = frozenset({"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))})
 
 
-def new_run_id() -> str:
-    """Return a new run id: 26 characters that sort by time (48 bits of milliseconds, 80 random bits; ULID)."""
-    number = int(time.time() * 1000) << 80 | int.from_bytes(os.urandom(10), "big")
+def new_run_id(milliseconds: int | None = None, rest: bytes = b"") -> str:
+    """Return a run id: a ULID of 48 bits of milliseconds (now) and 80 bits of `rest` (random)."""
+    number = (int(time.time() * 1000) if milliseconds is None else milliseconds) << 80
+    number |= int.from_bytes(rest[:10] or os.urandom(10), "big")
     return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
 
 

@@ -29,6 +29,7 @@ class RunStarted(EventRecord, frozen=True, kw_only=True):
         params: The parameters that a script gave.
         kind: `script` for a run outside of any pipeline.
         reproduces: The run whose results this one makes anew.
+        began: When it began, where that was before this event, as of an imported run: RFC 3339, UTC.
     """
 
     type = "run.started"
@@ -47,6 +48,7 @@ class RunStarted(EventRecord, frozen=True, kw_only=True):
     params: dict[str, Any] = {}
     kind: str = ""
     reproduces: str = ""
+    began: str = ""
 
 
 class RunHeartbeat(EventRecord, frozen=True, kw_only=True):

@@ -37,7 +37,7 @@ def _run_started(db: Connection, run: str, event: Event) -> None:
     values = {
         "pipeline": started.pipeline,
         "status": "running",
-        "started": event.time,
+        "started": started.began or event.time,
         "seconds": 0.0,
         "actor": event.actor,
         "wiring": None if started.wiring is None else as_json(started.wiring),
@@ -132,7 +132,7 @@ _METRICS = Listing(
 INDEX = IndexPart(
     tables=_TABLES,
     listings=(_METRICS,),
-    version=4,
+    version=5,
     changes={
         ("run", RunStarted.type): _run_started,
         ("run", RunFinished.type): _run_finished,

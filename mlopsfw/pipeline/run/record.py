@@ -142,7 +142,7 @@ def fold(run: str, events: Iterable[Event]) -> RunView:
 def _run_started(view: RunView, event: Event) -> None:
     started = RunStarted.of(event)
     view.facts, view.pipeline = started, started.pipeline
-    view.started, view.actor, view.params = event.time, event.actor, dict(started.params)
+    view.started, view.actor, view.params = started.began or event.time, event.actor, dict(started.params)
     view.steps = {name: StepView(name=name) for name in started.steps}
 
 
