@@ -16,7 +16,6 @@ from mlopsfw.kernel.component import released
 from mlopsfw.kernel.plugins.blame import blame_of
 from mlopsfw.kernel.roles.check import Check, Diagnosis
 from mlopsfw.kernel.roles.names import chosen_as
-from mlopsfw.operations.observer_options import wrong_options
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.component import Component, Released
@@ -374,5 +373,3 @@ def selected_providers(plugins: PluginManager, config: ProjectConfig) -> Iterato
             yield Diagnosis("error", message, error.hint)
         else:
             yield Diagnosis("ok", f"{role} {selection.called!r}: {claim.distribution} {claim.version}")
-    for wrong in wrong_options(plugins, config):
-        yield Diagnosis("error", wrong.message, wrong.hint)

@@ -1,4 +1,4 @@
-"""The check `secrets` of doctor: every reference of the configuration is resolved, and no value is kept or shown."""
+"""The checks `secrets` and `observers` of doctor: references are resolved, and no value is kept or shown; options are read."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from mlopsfw.kernel.roles.check import Check, Diagnosis
 from mlopsfw.kernel.roles.host import Secrets
 from mlopsfw.kernel.roles.names import chosen_as
 from mlopsfw.privacy.credentials import is_secret_name
+from mlopsfw.project.observer_options import wrong_options
 
 if TYPE_CHECKING:
+    from mlopsfw.kernel.plugins.manager import PluginManager
     from mlopsfw.project.kernel_wiring import KernelWiring
 
 _KEYS = ("encrypt", "key")  # options of mlopsfw itself that are always references
@@ -23,6 +25,19 @@ def secret_check(parts: KernelWiring) -> Check:
     """Return the check. It uses the parts when it is asked."""
     summary = "Every secret that the configuration refers to can be read"
     return Check("secrets", summary, lambda: resolve_all(parts.config, parts.secrets))
+
+
+def observer_check(parts: KernelWiring) -> Check:
+    """Return the check. It uses the parts when it is asked."""
+    summary = "Each observer reads its options"
+    return Check("observers", summary, lambda: observers_read(parts.plugins, parts.config))
+
+
+def observers_read(plugins: PluginManager, config: ProjectConfig) -> Iterator[Diagnosis]:
+    """Read the table of each observer that declares a record of its options."""
+    for wrong in wrong_options(plugins, config):
+        yield Diagnosis("error", wrong.message, wrong.hint)
+    yield Diagnosis("ok", f"{len(config.options.get('observer', {}))} observers have options")
 
 
 def resolve_all(config: ProjectConfig, secrets: Secrets) -> Iterator[Diagnosis]:

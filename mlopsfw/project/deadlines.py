@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 from mlopsfw.kernel.base.errors import PluginError, text_of
 from mlopsfw.kernel.plugins.blame import blaming, warn
 from mlopsfw.kernel.roles.names import KINDS
-from mlopsfw.operations.observer_options import observer_options, record_of
+from mlopsfw.project.observer_options import observer_options, record_of
 
 if TYPE_CHECKING:
     from pluggy import HookCaller

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlopsfw.kernel.base.clock import SystemClock
 from mlopsfw.kernel.config import ProjectConfig
+from mlopsfw.kernel.events.registry import values_at
 from mlopsfw.kernel.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ class KernelWiring(ABC):
 
     @cached_property
     def _check_options(self) -> None:
-        from mlopsfw.operations.observer_options import wrong_options
+        from mlopsfw.project.observer_options import wrong_options
 
         for _, _, missing in self.plugins.missing(self.config):
             raise missing
@@ -156,7 +157,12 @@ class KernelWiring(ABC):
         """
         if self._observe is None:
             self._check_options  # noqa: B018 - made once
-        return self.texts.seal(record) if self.event_types.text_paths(record.type) else record.body()
+        body = record.body()
+        for path in self.event_types.text_paths(record.type):
+            for _, text in values_at(body, path):
+                if text:
+                    return self.texts.seal(record)
+        return body
 
     @property
     def observers(self) -> Callable[[Event], None]:

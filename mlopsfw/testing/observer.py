@@ -13,8 +13,8 @@ import msgspec
 import pytest
 
 from mlopsfw.kernel.roles.event import Event
-from mlopsfw.operations.observer_options import record_of
 from mlopsfw.pipeline.run.events import RunFinished, RunStarted, StepFinished
+from mlopsfw.project.observer_options import record_of
 from mlopsfw.testing.host import FakeHost
 
 _TIME = "2026-01-01T00:00:00.000000Z"

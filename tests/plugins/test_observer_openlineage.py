@@ -19,7 +19,7 @@ from openlineage.client.serde import Serde
 from mlopsfw.events import VersionRecord
 from mlopsfw.kernel.base.errors import ConfigError
 from mlopsfw.kernel.base.ids import new_run_id
-from mlopsfw.operations.observer_options import observer_options
+from mlopsfw.project.observer_options import observer_options
 from mlopsfw.testing.observer import ObserverConformance
 from mlopsfw_observer_openlineage import OpenLineageConfig, mlopsfw_event
 from mlopsfw_observer_openlineage.datasets import _outside, _place, _sources

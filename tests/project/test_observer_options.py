@@ -8,9 +8,9 @@ import pytest
 
 from mlopsfw.kernel.base.errors import ConfigError
 from mlopsfw.kernel.events.record import PlainRecord
-from mlopsfw.operations.observer_options import record_of
 from mlopsfw.project.config.schema import config_schema
 from mlopsfw.project.facade import Project
+from mlopsfw.project.observer_options import record_of
 
 BELL = """
 from __future__ import annotations

@@ -28,7 +28,7 @@ from mlopsfw.kernel.config.model import ProjectConfig
 from mlopsfw.project.facade import Project
 
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-MOST = 8
+MOST = 9
 WIRING = "project"
 UNCOUNTED = {"kernel", "pages", WIRING}
 
@@ -101,7 +101,7 @@ def rooms(walk: Walk) -> list[str]:
 # -- what is promised ------------------------------------------------------------------------------------------------------
 
 
-def test_a_walk_enters_at_most_eight_rooms_beside_the_kernel_and_the_wiring(walk: Walk) -> None:
+def test_a_walk_enters_at_most_nine_rooms_beside_the_kernel_and_the_wiring(walk: Walk) -> None:
     entered = [room for room in rooms(walk) if room not in UNCOUNTED]
     assert 3 <= len(entered) <= MOST, entered
 

@@ -73,7 +73,10 @@ class Runs:
             UnknownName: There is none, or several.
         """
         resolved = self.resolve(run)
-        return self._folded(resolved, self._words.clear(self._events(resolved)))
+        view = self._view(resolved)
+        if any(step.failure for step in view.steps.values()):
+            return self._folded(resolved, self._words.clear(self._events(resolved)))
+        return view
 
     def resolve(self, run: str) -> str:
         """Return the full id that `run` stands for. Raise `UnknownName`."""

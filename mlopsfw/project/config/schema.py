@@ -28,9 +28,9 @@ from mlopsfw.kernel.plugins.manager import PluginManager
 from mlopsfw.kernel.roles import hookspecs
 from mlopsfw.kernel.roles.names import KINDS, Kind, chosen_as
 from mlopsfw.monitoring.settings import MonitorSettings
-from mlopsfw.operations.observer_options import declared
 from mlopsfw.project.config.docstrings import description, meanings, summary
 from mlopsfw.project.config.file import PluginsTable, ProjectTable
+from mlopsfw.project.observer_options import declared
 
 Schema = dict[str, Any]
 
