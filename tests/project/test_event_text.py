@@ -39,7 +39,7 @@ IN_CLEAR = {
         VersionRegistered.task RunReproduced.verdicts
     """,
     "a moment": """
-        Alert.time LookRecord.at LookRecord.first LookRecord.start LookRecord.until WatchBegun.start WindowExamined.end WindowExamined.start
+        Alert.time RunStarted.began LookRecord.at LookRecord.first LookRecord.start LookRecord.until WatchBegun.start WindowExamined.end WindowExamined.start
     """,
     "a number by the name of a metric, or counts": """
         MetricsRecorded.last StepFinished.metrics VersionRegistered.metrics WindowExamined.metrics WindowExamined.labels_aside
