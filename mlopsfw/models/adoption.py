@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.kernel.base.errors import BundleError, UsageError
+from mlopsfw.kernel.base.errors import BundleError, UnknownFormat, UsageError
 from mlopsfw.models.bundle.files import check_content
 from mlopsfw.models.bundle.onnxfile import check_onnx
 
@@ -25,12 +25,16 @@ if TYPE_CHECKING:
 _LARGEST = 4 << 30
 _FORMATS = {"pt2": "onnx", "txt": "lightgbm", "lgb": "lightgbm", "json": "xgboost", "ubj": "xgboost", "xgb": "xgboost"}
 """What the suffixes of other tools' files stand for; another suffix is the format itself."""
+_PICKLES = ("pkl", "pickle", "joblib", "pt", "pth", "ckpt")
 _ARCHIVES = (".pt2", ".skops")  # zip files, looked into by who reads them
 
 
 def format_of(file: Path) -> str:
-    """Return the format that a file's suffix stands for."""
+    """Return the format that a file's suffix stands for. Raise `UnknownFormat` for that of a pickle."""
     suffix = file.suffix[1:].lower()
+    if suffix in _PICKLES:
+        hint = "Save it in an open format: torch.export.save to a .pt2 file, skops.io.dump for scikit-learn, save_model of a booster, ONNX."
+        raise UnknownFormat(f"{file.name} may run code when it is loaded, as its suffix says", hint=hint)
     return _FORMATS.get(suffix, suffix)
 
 

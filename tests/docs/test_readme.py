@@ -71,9 +71,9 @@ def test_the_commands_in_a_folder_of_ones_own_work_as_they_stand(tmp_path, monke
     install, *verbs = words_of(first.text)
     assert install[0] == "pip"
     for words in verbs:
-        runs = {"A": "latest", "B": "latest"} if words[1:3] == ["runs", "diff"] else {}
-        say([*(runs.get(word, word) for word in words), *(["--debug"] if words[1:] == ["run"] else [])])
-    assert {words[1] for words in verbs} == {"init", "run", "status", "why", "runs"}
+        runs = {"A": "latest", "B": "latest"} if words[1] in ("runs", "reproduce") else {}
+        say([*(runs.get(word, word) for word in words), *(["--debug"] if words[1] in ("run", "reproduce") else [])])
+    assert {words[1] for words in verbs} == {"init", "run", "status", "why", "runs", "reproduce"}
 
 
 def test_the_core_section_works_as_it_stands():

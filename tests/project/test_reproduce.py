@@ -196,3 +196,34 @@ def test_ctrl_c_leaves_no_folder_and_nothing_to_resume(bench, monkeypatch):
         signal.signal(signal.SIGINT, before)
     assert list((bench.root / ".mlopsfw" / "scratch").iterdir()) == []
     assert mlopsfw(["--project", str(bench.root), "resume"]) == 2
+
+
+OWN = """
+from collections.abc import Iterable
+import msgspec
+from mlopsfw.roles import Provider, Step, hookimpl
+class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+def run(context):
+    return {"result": 1}
+@hookimpl
+def mlopsfw_steps() -> Iterable[Provider[Step]]:
+    yield Provider("constant", Options, lambda options, host: Step(run=run), "One")
+"""
+
+
+def test_a_project_below_the_top_with_plugins_of_its_own_and_steps_by_parts_is_reproduced(bench):
+    toml = '[plugins]\nmodules = ["own"]\n[steps.one]\nuse = "constant"\n[steps.many]\npython = "a:many"\ninputs = { first = "one" }\n'
+    toml += '[steps.each]\npython = "a:each"\ninputs = { x = "many" }\neach = "x"\n'
+    source = "def many(first): return [first, 2, 3]\ndef each(x): return x * 10\n"
+    bench.write(toml, {".gitignore": ".mlopsfw/\n"}, own=OWN, a=source)
+    git(bench.root.parent, "init", "-q")
+    git(bench.root.parent, "add", "bench")
+    git(bench.root.parent, "commit", "-q", "-m", "begin")
+    first = bench.run(debug=True)
+    bench.edit("own.py", '"result": 1', '"result": 7')
+    bench.edit("a.py", "* 10", "* 20")
+    result = again(bench, first.run)
+    assert (result.status, result.code) == ("equal", "commit")
+    assert verdicts(result) == {"one": "equal", "many": "equal", "each": "equal"}
+    assert bench.value(bench.run(debug=True), "each") == [140, 40, 60]
