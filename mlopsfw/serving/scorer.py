@@ -12,6 +12,7 @@ from mlopsfw.kernel.base.errors import AnswerMismatch, SignatureMismatch, UsageE
 from mlopsfw.kernel.base.lazy import lazy
 from mlopsfw.kernel.roles.bundle import Manifest
 from mlopsfw.models.bundle.answers import as_lists
+from mlopsfw.models.bundle.loaded import LoadedBundle
 from mlopsfw.models.bundle.scoring import uncertain_names
 from mlopsfw.serving.recorder import Recorder, Request
 
@@ -22,8 +23,6 @@ _OF_ROWS = frozenset({"binary", "multiclass", "multilabel", "regression"})
 
 if TYPE_CHECKING:
     import numpy as np
-
-    from mlopsfw.models.bundle.loaded import LoadedBundle
 else:
     np = lazy("numpy")
 
