@@ -6,30 +6,39 @@ from collections.abc import Callable
 
 import numpy as np
 
+from mlopsfw.models.bootstrap import FEWEST, student_quantile
+
 _GROUPS = 20
 _FEWEST = 2 * _GROUPS  # rows: a group of one row shows little
-_T = 2.0930240544082634  # Student's t with 19 degrees of freedom, at 0.975
 
 
-def interval(difference: Callable[[np.ndarray], float | None], rows: int) -> tuple[float, float] | None:
+def interval(
+    difference: Callable[[np.ndarray], float | None], rows: int, clusters: np.ndarray | None = None
+) -> tuple[float, float] | None:
     """Return the 95% interval of a difference, by a delete-a-group jackknife (Wolter, Introduction to Variance Estimation, 2nd ed., chapter 4).
 
-    Rows count as independent: each twentieth row is of one group.
+    Each twentieth cluster is of one group; of fewer than 20 clusters, each is a group.
 
     Args:
         difference: Returns the difference on the rows at an index, None where it is undefined.
         rows: How many rows there are.
+        clusters: int64 code of each row's cluster, from 0, whose rows depend on each other; by default rows are independent.
 
     Returns:
-        Its ends around the difference on all rows; None where there are fewer than 40 rows, or it is undefined without one of the groups.
+        Its ends around the difference on all rows; None where there are fewer than 40 rows or 10 clusters, or it is undefined without one of
+        the groups.
     """
-    if rows < _FEWEST:
+    of_row = np.arange(rows) if clusters is None else clusters
+    count = int(of_row.max(initial=-1)) + 1
+    if rows < _FEWEST or count < FEWEST:
         return None
-    groups = np.arange(rows) % _GROUPS
-    estimates = [difference(np.flatnonzero(groups != group)) for group in range(_GROUPS)]
+    size = min(_GROUPS, count)
+    groups = of_row % size
+    estimates = [difference(np.flatnonzero(groups != group)) for group in range(size)]
     centre = difference(np.arange(rows))
     values = np.array([estimate for estimate in estimates if estimate is not None])
-    if centre is None or len(values) < _GROUPS:
+    if centre is None or len(values) < size:
         return None
-    error = float(np.sqrt(np.square(values - values.mean()).sum() * (_GROUPS - 1) / _GROUPS))
-    return centre - _T * error, centre + _T * error
+    error = float(np.sqrt(np.square(values - values.mean()).sum() * (size - 1) / size))
+    reach = student_quantile(size - 1) * error
+    return centre - reach, centre + reach

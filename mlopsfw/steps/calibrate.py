@@ -15,7 +15,7 @@ from mlopsfw.kernel.roles.hookspecs import hookimpl
 from mlopsfw.kernel.roles.provider import Provider
 from mlopsfw.kernel.roles.step import Step
 from mlopsfw.pipeline.graph.step import BundleFolder, StepContext
-from mlopsfw.steps.evaluate import rows_with_label
+from mlopsfw.steps.scored import rows_with_label
 
 if TYPE_CHECKING:
     import numpy as np

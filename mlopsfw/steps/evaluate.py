@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
-from mlopsfw.kernel.base.errors import DataError, UnknownName, UsageError
+from mlopsfw.kernel.base.errors import UnknownName, UsageError
 from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.kernel.config.options import check_options
 from mlopsfw.kernel.roles.hookspecs import hookimpl
@@ -17,20 +17,17 @@ from mlopsfw.kernel.roles.provider import Provider
 from mlopsfw.kernel.roles.step import Step
 from mlopsfw.lineage.references import parse_reference
 from mlopsfw.pipeline.graph.step import StepContext
+from mlopsfw.steps.concerns import Bias, bias_of, columns, log_bias
+from mlopsfw.steps.scored import Scored, clusters_of, rows_with_label, score
 
 if TYPE_CHECKING:
     import numpy as np
-    import polars as pl
 
     from mlopsfw.kernel.roles.artifact import Artifact
     from mlopsfw.kernel.roles.host import Host
     from mlopsfw.models.bundle import BundleStore
-    from mlopsfw.models.bundle.loaded import LoadedBundle
     from mlopsfw.models.metrics import MetricSet
     from mlopsfw.models.registry import Registry
-
-
-_ALL = slice(None)
 
 
 class EvaluateParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -43,6 +40,8 @@ class EvaluateParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             exist. (The input `champion` does the same, but must exist.)
         metric: The metric of the comparison; by default AUC for binary, log loss for multiclass, RMSE for regression.
         weight: A column of weights: every metric counts each row so many times.
+        group: The column whose rows depend on each other, such as a day: intervals count its values, not rows.
+        bias: How the model treats groups of rows: `bias = { by = ["sex", "race"] }`.
     """
 
     segments: tuple[str, ...] = ()
@@ -50,6 +49,8 @@ class EvaluateParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     champion: str = ""
     metric: str = ""
     weight: str = ""
+    group: str = ""
+    bias: Bias = Bias()
 
     def __post_init__(self) -> None:
         check_options(self, champion=partial(parse_reference, scheme="models"))
@@ -73,7 +74,8 @@ def _run(
     params: EvaluateParams, context: StepContext, *, models: Registry, bundles: BundleStore, metrics: MetricSet
 ) -> Mapping[str, Any]:
     bundle = bundles.open(context.load("model", Path))
-    model = _score(bundle, context.load("rows"), params.weight)
+    model = score(bundle, context.load("rows"), params.weight)
+    clusters = clusters_of(model.rows, params.group)
     name = params.metric or metrics.primary(bundle.manifest.task)
     subject = {"bundle": context.inputs["model"].blob, "rows": model.rows.height}
     result: dict[str, Any] = {**subject, **model.evaluate(metrics)}
@@ -82,14 +84,16 @@ def _run(
         result["against_baseline"] = compare_with_baselines(metrics, name, result)
     if params.segments:
         result["segments"] = _segments(metrics, params, model)
+    if params.bias.by:
+        result["bias"] = bias_of(params.bias, model, clusters, params.min_rows)
     wired = context.inputs.get("champion")
     digest = wired.blob if wired is not None else _champion(models, params)
     champion = None
     if digest:
         other = bundles.open(context.blobs.get_folder(digest, context.scratch / "champion"))
-        scored = _score(other, model.rows, params.weight)
+        scored = score(other, model.rows, params.weight)
         champion = {"bundle": digest, "rows": scored.rows.height, **scored.evaluate(metrics)}
-        result["compare"] = _compare(metrics, name, (result, champion), (model, scored))
+        result["compare"] = _compare(metrics, name, (result, champion), (model, scored), clusters)
     _report(context, result)
     return {"metrics": _noted(context, result), "champion": champion}
 
@@ -103,67 +107,7 @@ def _noted(context: StepContext, metrics: Mapping[str, Any]) -> Artifact:
     return msgspec.structs.replace(stored, meta={**stored.meta, "note": metrics["against_baseline"]["says"]})
 
 
-def rows_with_label(bundle: LoadedBundle, loaded: Any, what: str) -> tuple[pl.DataFrame, np.ndarray]:
-    """Return the rows with a label, and the labels as codes or numbers. Raise `DataError` where there is none.
-
-    Args:
-        bundle: Its target and classes count.
-        loaded: A table, or one unread.
-        what: Which rows these are, for messages.
-    """
-    import numpy as np
-    import polars as pl
-
-    from mlopsfw.capturelog.classes import class_codes
-
-    manifest = bundle.manifest
-    frame: pl.DataFrame = loaded.collect() if isinstance(loaded, pl.LazyFrame) else loaded
-    if manifest.target not in frame.columns:
-        raise DataError(f"the {what} have no column {manifest.target!r}", hint=nearest(manifest.target, frame.columns))
-    kept = frame.drop_nulls(manifest.target)
-    if not kept.height:
-        raise DataError(f"none of the {frame.height} {what} has a label in {manifest.target!r}")
-    if manifest.classes:
-        return kept, class_codes(kept[manifest.target], manifest.classes)
-    return kept, kept[manifest.target].cast(pl.Float64).to_numpy().astype(np.float64)
-
-
-class _Scored(NamedTuple):
-    """A model, and the rows that have a label: as a table, their labels, the model's answers, and their weights."""
-
-    bundle: LoadedBundle
-    rows: pl.DataFrame
-    labels: np.ndarray
-    outputs: Mapping[str, np.ndarray]
-    weights: np.ndarray | None
-
-    def evaluate(
-        self, metrics: MetricSet, at: np.ndarray | slice = _ALL, only: Collection[str] | None = None
-    ) -> dict[str, float]:
-        """Return the metrics of the rows at an index: none where all their weights are 0."""
-        outputs = {name: values[at] for name, values in self.outputs.items()}
-        weights = None if self.weights is None else self.weights[at]
-        if weights is not None and not weights.any():
-            return {}
-        return metrics.evaluate(self.bundle.manifest.task, self.labels[at], outputs, weights, only=only)
-
-
-def _score(bundle: LoadedBundle, loaded: Any, weight: str) -> _Scored:
-    rows, labels = rows_with_label(bundle, loaded, "rows")
-    return _Scored(bundle, rows, labels, bundle.predict_table(rows), _weights(rows, weight))
-
-
-def _weights(rows: pl.DataFrame, name: str) -> np.ndarray | None:
-    if not name:
-        return None
-    if name not in rows.columns:
-        raise UsageError(f"weight: the rows have no column {name!r}", hint=nearest(name, rows.columns))
-    from mlopsfw.features.labels import check_weights
-
-    return check_weights(rows[name])
-
-
-def _baselines(metrics: MetricSet, model: _Scored, train: Any) -> dict[str, dict[str, float]]:
+def _baselines(metrics: MetricSet, model: Scored, train: Any) -> dict[str, dict[str, float]]:
     from mlopsfw.training.baselines import majority, regression
 
     manifest = model.bundle.manifest
@@ -190,13 +134,11 @@ def compare_with_baselines(metrics: MetricSet, metric: str, result: Mapping[str,
     return {"metric": metric, "baseline": best, "verdict": verdict, "gain": gain, "says": says}
 
 
-def _segments(metrics: MetricSet, params: EvaluateParams, model: _Scored) -> dict[str, Any]:
+def _segments(metrics: MetricSet, params: EvaluateParams, model: Scored) -> dict[str, Any]:
     from mlopsfw.models.evaluation import by_segment
 
     rows = model.rows
-    for name in params.segments:
-        if name not in rows.columns:
-            raise UsageError(f"segments: the rows have no column {name!r}", hint=nearest(name, rows.columns))
+    columns(rows, params.segments, "segments")
     score = partial(model.evaluate, metrics)
     return {name: by_segment(rows[name], score, fewest=params.min_rows) for name in params.segments}
 
@@ -205,7 +147,8 @@ def _compare(
     metrics: MetricSet,
     metric: str,
     results: tuple[Mapping[str, Any], Mapping[str, Any]],
-    models: tuple[_Scored, _Scored],
+    models: tuple[Scored, Scored],
+    clusters: np.ndarray,
 ) -> dict[str, Any]:
     """Compare the model with the champion; both come in this order."""
     result, champion = results
@@ -220,13 +163,14 @@ def _compare(
         "gain": gain,
         "better": gain > 0,
     }
-    return compared | _interval(metrics, metric, *models)
+    return compared | _interval(metrics, metric, models, clusters)
 
 
-def _interval(metrics: MetricSet, metric: str, model: _Scored, champion: _Scored) -> dict[str, float]:
+def _interval(metrics: MetricSet, metric: str, models: tuple[Scored, Scored], clusters: np.ndarray) -> dict[str, float]:
     """Return the ends of the gain's 95% interval; nothing where the two have other labels, or it is undefined."""
     from mlopsfw.models.paired import interval
 
+    model, champion = models
     if model.bundle.manifest.target != champion.bundle.manifest.target:
         return {}
 
@@ -234,7 +178,7 @@ def _interval(metrics: MetricSet, metric: str, model: _Scored, champion: _Scored
         own, other = (each.evaluate(metrics, at, [metric]).get(metric) for each in (model, champion))
         return None if own is None or other is None else metrics.gain(metric, own, other)
 
-    ends = interval(gain, len(model.labels))
+    ends = interval(gain, len(model.labels), clusters)
     return {"low": ends[0], "high": ends[1]} if ends else {}
 
 
@@ -254,6 +198,7 @@ def _report(context: StepContext, metrics: Mapping[str, Any]) -> None:
         c = metrics["compare"]
         ends = f" (95% interval of the gain: {c['low']:.4f} to {c['high']:.4f})" if "low" in c else ""
         context.log(f"{c['metric']} {c['model']:.4f}, the champion's {c['champion']:.4f}{ends}")
+    log_bias(context, metrics.get("bias", {}))
 
 
 def build(params: EvaluateParams, _host: Host) -> Step:
@@ -265,7 +210,7 @@ def build(params: EvaluateParams, _host: Host) -> Step:
         outputs=("metrics", "champion"),
         plugins=("metric",),
         facts=partial(_facts, params),
-        version=5,
+        version=6,
     )
 
 

@@ -35,3 +35,21 @@ def test_models_that_answer_alike_differ_by_nothing():
 )
 def test_an_interval_that_cannot_be_known_is_left_out(difference, rows):
     assert interval(difference, rows) is None
+
+
+@pytest.mark.parametrize("clusters", [12, 60])
+def test_rows_of_a_cluster_count_for_what_they_are_worth(clusters):
+    draw = np.random.default_rng(2)
+    of_row, covered, naive = np.repeat(np.arange(clusters), 10), 0, 0
+    for _ in range(200):
+        gains = draw.normal(size=clusters)[of_row] + draw.normal(0, 0.3, len(of_row))
+        low, high = interval(lambda at, gains=gains: float(gains[at].mean()), len(of_row), of_row)
+        covered += low <= 0 <= high
+        low, high = interval(lambda at, gains=gains: float(gains[at].mean()), len(of_row))
+        naive += low <= 0 <= high
+    assert covered / 200 == pytest.approx(0.95, abs=0.04)
+    assert naive < 0.7 * 200
+
+
+def test_fewer_than_ten_clusters_have_no_interval():
+    assert interval(lambda _: 1.0, 90, np.arange(90) % 9) is None
