@@ -35,9 +35,7 @@ def check_out(root: Path, code: CodeRecord, changes: bytes, folder: Path) -> Pat
     Raises:
         DataError: There is no repository or no git, the repository lacks the commit, or the changes do not fit it.
     """
-    top = repository(root)
-    if not _COMMIT.fullmatch(code.commit) or top is None or shutil.which("git") is None:
-        raise DataError("no commit of the code can be restored: the project is in no git repository, or git is missing")
+    top = _repository(root, code)
     _git("clone", "--quiet", "--shared", "--no-checkout", "--template=", "--", str(top), str(folder))
     lacking = f"the repository {top} lacks the commit {code.commit[:12]}"
     _git("checkout", "--quiet", "--detach", code.commit, cwd=folder, problem=lacking)
@@ -50,6 +48,17 @@ def check_out(root: Path, code: CodeRecord, changes: bytes, folder: Path) -> Pat
         directory = [] if below == Path() else [f"--directory={below.as_posix()}"]
         _git("apply", "--whitespace=nowarn", *directory, "-", cwd=folder, given=new, problem=unfit)
     return folder / below
+
+
+def _repository(root: Path, code: CodeRecord) -> Path:
+    """Return the top of the work tree that may have the commit. Raise `DataError`."""
+    top = repository(root)
+    if not _COMMIT.fullmatch(code.commit):
+        raise DataError("the run recorded no commit of its code")
+    if top is None or shutil.which("git") is None:
+        missing = "git is not installed" if top else "the project is in no git repository"
+        raise DataError(f"the commit {code.commit[:12]} cannot be restored: {missing}")
+    return top
 
 
 def untracked(changes: bytes) -> dict[str, str]:

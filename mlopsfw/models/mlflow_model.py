@@ -16,6 +16,7 @@ from mlopsfw.kernel.roles.bundle import SignatureColumn
 
 FILE = "MLmodel"
 _LONGEST = 1 << 20
+_MOST_ALIASES = 20  # each may double what it stands for
 _FLAVOURS = {
     "onnx": ("onnx", "data"),
     "lightgbm": ("lightgbm", "data"),
@@ -59,14 +60,17 @@ def read_yaml(file: Path, longest: int = _LONGEST) -> dict[str, Any]:
         import yaml
     except ModuleNotFoundError:
         raise MissingExtra("reading MLflow's YAML files", "mlflow") from None
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         with file.open("rb") as stream:
             text = stream.read(longest + 1)
-        value = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)) if len(text) <= longest else None  # noqa: S506 - safe
+        aliases = sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, loader))
+        is_small = len(text) <= longest and aliases <= _MOST_ALIASES
+        value = yaml.load(text, loader) if is_small else None  # noqa: S506 - a safe loader
     except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
         raise BundleError(f"{file} cannot be read: {str(error).splitlines()[0]}") from None
     if not isinstance(value, dict):
-        raise BundleError(f"{file} holds no mapping, or more than {longest >> 20} MiB")
+        raise BundleError(f"{file} holds no mapping, more than {longest >> 20} MiB, or many aliases")
     return value
 
 

@@ -13,7 +13,8 @@ import pytest
 
 import mlopsfw
 from mlopsfw.cli import run as cli
-from mlopsfw.kernel.base.errors import DataError, UsageError
+from mlopsfw.kernel.base.errors import BundleError, DataError, UsageError
+from mlopsfw.models.mlflow_model import read_yaml
 from mlopsfw.project.mlflow.importing import Choices, import_mlflow, open_store
 from mlopsfw.project.mlflow.places import Places
 
@@ -154,6 +155,13 @@ def test_the_verb_sums_up_and_the_other_import_has_its_short_form(project, tmp_p
     assert cli([*here, "import", str(tmp_path / "copy")]) == 0
     assert cli([*here, "import", "project", str(tmp_path / "copy"), "--json"]) == 0
     assert cli([*here, "import", "--json", str(tmp_path / "copy")]) == 0
+
+
+def test_yaml_whose_aliases_multiply_is_refused(tmp_path):
+    lines = ["a0: &a0 [x, x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9))]
+    (tmp_path / "meta.yaml").write_text("\n".join(lines))
+    with pytest.raises(BundleError, match="many aliases"):
+        read_yaml(tmp_path / "meta.yaml")
 
 
 @pytest.mark.parametrize("what", ["none", "folder", "text", "other"])

@@ -117,7 +117,7 @@ def test_without_git_the_folder_is_used_while_its_code_is_the_same_and_refused_a
     first = bench.run(debug=True)
     result = again(bench, first.run)
     assert (result.status, result.code) == ("equal", "folder")
-    assert "no commit of the code can be restored" in result.note
+    assert "recorded no commit" in result.note
     bench.edit("a.py", "1", "2")
     assert mlopsfw(["--project", str(bench.root), "reproduce", first.run]) == 1
     assert "the code of a in" in capsys.readouterr().err
