@@ -91,7 +91,7 @@ def _run(
     report["warnings"] = [msgspec.to_builtins(doubt) for doubt in _doubts(work, report)]
     _tell(context, work, report)
     predictions, doubtful = _predictions(work, crossed.judged), _review(work, crossed.judged)
-    context.log(f"{doubtful.height:,} labels are doubtful; the output review lists them")
+    context.log(f"review ranks {doubtful.height:,} rows whose label the models doubt")
     return {"report": _noted(context, report), "predictions": predictions, "review": doubtful}
 
 
@@ -286,7 +286,7 @@ def _tell(context: StepContext, work: _Work, report: Mapping[str, Any]) -> None:
             continue
         context.log_metric(name, report[name])
         ends = report["intervals"].get(name)
-        spread = f" (95% interval {ends[0]:.4f} to {ends[1]:.4f})" if ends else ""
+        spread = f" (95% interval {ends['low']:.4f} to {ends['high']:.4f})" if ends else ""
         context.log(f"{name} {report[name]:.4f}{spread}")
     context.log(
         f"mean over {len(work.folds)} folds by {report['by']}; intervals count {report['clusters']['count']:,} "

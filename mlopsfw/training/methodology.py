@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from mlopsfw.training.folds import Fold, Folds
 
 _DIGITS = 3  # to which numbers of near-duplicates agree
-_NEAR_COLUMNS = 3  # with the target; rounded rows of fewer columns are often equal by chance
 _NOTABLE = 0.01  # the share of validation rows from which a warning is due
 _RARE_SHARE, _RARE_ROWS = 0.05, 50
 _OVERFIT = 0.5  # of what the training rows gain over chance is lost on the validation rows
@@ -78,21 +77,28 @@ def _columns(rows: pl.DataFrame, features: Sequence[str]) -> Iterator[Doubt]:
 
 
 def _duplicates(rows: pl.DataFrame, made: Sequence[Fold]) -> Iterator[Doubt]:
+    """Yield a warning where validation rows have copies among the training rows, more than independent columns would give by chance."""
     import polars.selectors as cs
 
     plain = rows.select(~(cs.nested() | cs.binary() | cs.object()))
     if plain.width < rows.width or plain.width < 2:  # noqa: PLR2004 - a feature and the target
         return
     rounded = plain.with_columns(cs.float().round_sig_figs(_DIGITS), cs.string().str.strip_chars().str.to_lowercase())
-    exact = _copied(plain.hash_rows(17).to_numpy(), made)
-    near = _copied(rounded.hash_rows(17).to_numpy(), made) if plain.width >= _NEAR_COLUMNS else exact
-    if max(exact, near) >= _NOTABLE:
+    (exact, usual), (near, near_usual) = (_copies(each, made) for each in (plain, rounded))
+    if any(share - chance >= max(_NOTABLE, chance) for share, chance in ((exact, usual), (near, near_usual))):
         also = f" ({near:.1%} where numbers count to {_DIGITS} digits and texts without case)" if near > exact else ""
         says = (
             f"{exact:.1%} of the validation rows have a copy among the rows that their model learned from{also}. Where copies are one "
             'event, drop them, or keep them together: folds = { group = "NAME" }.'
         )
         yield Doubt(about="duplicates", says=says)
+
+
+def _copies(rows: pl.DataFrame, made: Sequence[Fold]) -> tuple[float, float]:
+    """Return the share of validation rows that equal a training row of their fold, and that of rows whose columns are shuffled apart."""
+    shuffled = rows.select(rows[name].sample(fraction=1, shuffle=True, seed=at) for at, name in enumerate(rows.columns))
+    exact, usual = (_copied(each.hash_rows(17).to_numpy(), made) for each in (rows, shuffled))
+    return exact, usual
 
 
 def _copied(hashes: np.ndarray, made: Sequence[Fold]) -> float:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("row", "label", "suggested", "score", "reason")
 _DIGITS = 3
-_NEAR_COLUMNS = 2  # rounded rows of fewer features are often equal by chance
+_NEAR_COLUMNS = 3  # rounded rows of fewer features are often equal by chance
 _FAR = 5.0  # robust standard deviations of residuals
 _MAD = 1.4826  # makes the median absolute deviation a standard deviation of normal numbers
 _TINY = 1e-12

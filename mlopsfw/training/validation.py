@@ -133,12 +133,13 @@ class Measure(NamedTuple):
         )
         return {
             **part.mean(self.metrics, self.task.task),
-            "intervals": {name: list(each) for name, each in ends.items()},
+            "intervals": {name: _within(each, bounded=self.metrics[name].bounded) for name, each in ends.items()},
         }
 
 
-def _within(ends: tuple[float, float], *, bounded: bool) -> list[float]:
-    return [min(max(end, 0.0), 1.0) if bounded else end for end in ends]
+def _within(ends: tuple[float, float], *, bounded: bool) -> dict[str, float]:
+    low, high = (min(max(end, 0.0), 1.0) if bounded else end for end in ends)
+    return {"low": low, "high": high}
 
 
 def chance(subject: Subject, folds: Sequence[Fold], judged: Judged, metrics: MetricSet) -> dict[str, float]:

@@ -77,7 +77,7 @@ def test_each_row_is_answered_by_a_model_that_did_not_learn_from_it(validate):
     assert predictions.drop("fold", "probability").equals(rows)
     assert set(predictions["fold"]) == {1, 2, 3}
     assert report["auc"] == pytest.approx(np.mean([fold["auc"] for fold in report["folds"]]))
-    low, high = report["intervals"]["auc"]
+    low, high = (report["intervals"]["auc"][end] for end in ("low", "high"))
     assert 0.7 < low < report["auc"] < high < 1
     assert report["baseline"]["majority"]["auc"] == 0.5
     assert report["learned"]["auc"] > report["auc"]
@@ -93,14 +93,13 @@ def test_the_default_is_by_time_and_intervals_count_blocks_of_time(validate):
 
 def test_intervals_count_groups_where_rows_of_a_group_are_alike(validate):
     draw = np.random.default_rng(2)
-    people = pl.DataFrame(
-        {"who": [f"g{n}" for n in range(60)], "luck": draw.normal(size=60), "x": draw.normal(size=60)}
-    )
+    traits = {name: draw.normal(size=60) for name in ("luck", "x", "height")}
+    people = pl.DataFrame({"who": [f"g{n}" for n in range(60)], **traits})
     rows = pl.concat([people] * 10).with_columns(y=(pl.col("luck") + 0.5 * pl.col("x") > 0).cast(int)).drop("luck")
     grouped, _ = validate(rows, exclude=["who"], folds={"group": "who", "folds": 3})
     single, _ = validate(rows, exclude=["who"], folds={"by": "random", "folds": 3})
     assert grouped["clusters"] == {"of": "group who", "count": 60}
-    widths = [np.ptp(report["intervals"]["accuracy"]) for report in (grouped, single)]
+    widths = [np.ptp([*report["intervals"]["accuracy"].values()]) for report in (grouped, single)]
     assert widths[0] > 1.5 * widths[1]
     assert single["auc"] > 0.95 > grouped["auc"]  # who is known by x
     assert "copy" in about(single)["duplicates"]
@@ -113,7 +112,7 @@ def test_every_task_is_validated(validate, kind):
     y = pl.col("x") * 2 if kind == "regression" else thirds.otherwise(pl.lit("high"))
     report, predictions = validate(table().with_columns(y=y), task=kind, exclude=["who", "at"])
     better = {"multiclass": "accuracy", "regression": "r2"}[kind]
-    assert report["intervals"][better][0] > 0.5
+    assert report["intervals"][better]["low"] > 0.5
     assert {"multiclass": "probabilities", "regression": "value"}[kind] in predictions.columns
 
 
@@ -130,7 +129,8 @@ def test_segments_have_metrics_and_intervals_of_their_own(validate):
     report, _ = validate(rows, exclude=["who", "at"], segments=["part"], min_rows=10)
     many, few = report["segments"]["part"]["many"], report["segments"]["part"]["few"]
     assert many["rows"] + few["rows"] == 400
-    assert np.ptp(few["intervals"]["auc"]) > np.ptp(many["intervals"]["auc"])
+    widths = [each["intervals"]["auc"]["high"] - each["intervals"]["auc"]["low"] for each in (few, many)]
+    assert widths[0] > widths[1]
 
 
 def test_shuffled_folds_of_a_time_series_say_how_optimistic_they_are(validate):

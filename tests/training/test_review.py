@@ -74,8 +74,10 @@ def test_correct_labels_of_unclear_rows_are_not_doubted_by_their_classes_mean():
 
 
 def test_near_duplicates_with_another_label_are_listed_with_the_label_of_most():
-    rows = pl.DataFrame({"x": [1.0, 1.0001, 1.0, 5.0], "name": ["Ada", "ada ", "ADA", "bob"], "y": [1, 1, 0, 0]})
-    found = review(rows, judged_of(np.array([1, 1, 0, 0]), np.full(4, 0.5)), (0, 1), "y", ["x", "name"])
+    rows = pl.DataFrame(
+        {"x": [1.0, 1.0001, 1.0, 5.0], "name": ["Ada", "ada ", "ADA", "bob"], "z": [1, 1, 1, 2], "y": [1, 1, 0, 0]}
+    )
+    found = review(rows, judged_of(np.array([1, 1, 0, 0]), np.full(4, 0.5)), (0, 1), "y", ["x", "name", "z"])
     twins = found.filter(reason="near-duplicates")
     assert twins["row"].to_list() == [2, 0, 1]
     assert twins["suggested"].to_list() == [1, None, None]
