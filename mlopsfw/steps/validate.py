@@ -281,9 +281,8 @@ def _noted(context: StepContext, report: Mapping[str, Any]) -> Artifact:
 
 
 def _tell(context: StepContext, work: _Work, report: Mapping[str, Any]) -> None:
-    for name in work.metrics.of(work.subject.task.task):
-        if name not in report:
-            continue
+    names = dict.fromkeys([work.metric, *work.metrics.of(work.subject.task.task)])
+    for name in filter(report.__contains__, names):
         context.log_metric(name, report[name])
         ends = report["intervals"].get(name)
         spread = f" (95% interval {ends['low']:.4f} to {ends['high']:.4f})" if ends else ""

@@ -62,9 +62,8 @@ class Display:
         """Show that a step is done; a step by parts only once, for all its parts."""
         if self._counted(name, 0):
             return
-        numbers = [
-            f"{key}={value:.4g}" for key, value in list(result.metrics.items())[:4] if isinstance(value, int | float)
-        ]
+        own_first = sorted(result.metrics.items(), key=lambda each: "." in each[0])  # before those of its parts
+        numbers = [f"{key}={value:.4g}" for key, value in own_first[:4] if isinstance(value, int | float)]
         self._step(
             "done",
             name,

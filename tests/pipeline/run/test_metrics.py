@@ -15,6 +15,7 @@ import pytest
 import mlopsfw
 from mlopsfw import start_run
 from mlopsfw.kernel.base.errors import UsageError
+from mlopsfw.kernel.roles.engine import StepResult
 from mlopsfw.pipeline.run import metrics
 from mlopsfw.pipeline.run.display import Display
 from mlopsfw.pipeline.run.metrics import MetricLog, read_complete_lines
@@ -69,6 +70,13 @@ def test_the_moving_line_of_a_terminal_has_the_newest_metrics_of_a_running_step(
     display = Display(project.workspace, terminal)
     display.tick("01", {"train": time.monotonic(), "other": time.monotonic()})
     assert "train_loss=1.5 valid_loss=0.003333" in terminal.getvalue()
+
+
+def test_a_finished_step_is_shown_with_metrics_of_its_own_before_those_of_its_parts(project):
+    text = io.StringIO()
+    parts = {f"fold{number}.train_loss": 0.5 for number in range(5)}
+    Display(project.workspace, text).finished("validate", StepResult(metrics={**parts, "auc": 0.7}))
+    assert "auc=0.7, fold0.train_loss=0.5" in text.getvalue()
 
 
 def test_the_index_has_the_last_number_of_a_run_outside_of_any_pipeline(project):
