@@ -168,6 +168,23 @@ def test_an_export_with_pickled_objects_is_refused(project, tmp_path):
         import_file(project, tmp_path / "m.pt2", "delay", ModelFacts())
 
 
+@pytest.mark.nightly
+def test_a_pickle_among_the_tensors_of_an_export_is_not_run(
+    project, export, monkeypatch, tmp_path
+):
+    torch = pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    torch.save(Evil(), tmp_path / "evil.pt")
+    place = tmp_path / "hostile.pt2"
+    with zipfile.ZipFile(export) as source, zipfile.ZipFile(place, "w") as target:
+        for part in source.infolist():
+            evil = part.filename.endswith("sample_inputs/model.pt")
+            target.writestr(part.filename, (tmp_path / "evil.pt").read_bytes() if evil else source.read(part))
+    with pytest.raises(BundleError, match="weights_only"):
+        import_file(project, place, "delay", ModelFacts())
+    assert not Path("ran").exists()
+
+
 def test_pickles_outside_weights_and_unknown_formats_are_refused(project, tmp_path):
     from onnx import TensorProto, helper
 
