@@ -69,8 +69,8 @@ def _tell(result: MlflowImport) -> None:
         "present": "present already",
         "skipped": "skipped",
     }
-    for what, found in (("runs", result.runs), ("versions of models", result.models)):
-        counted = Counter(each.state for each in found)
+    for what, entries in (("runs", result.runs), ("versions of models", result.models)):
+        counted = Counter(each.state for each in entries)
         click.echo(
             f"{what}: {', '.join(f'{counted[state]} {text}' for state, text in words.items() if counted[state]) or 'none'}"
         )

@@ -48,7 +48,7 @@ class Port(NamedTuple):
 
 def ports(values: Sequence[Any], types: dict[str, str], file: str) -> list[Port]:
     """Return the inputs, or the outputs, of a session. Raise `BundleError` for one that takes a fixed number of rows."""
-    found = []
+    listed = []
     for value in values:
         first, *sides = value.shape or [None]
         if isinstance(first, int):
@@ -57,8 +57,8 @@ def ports(values: Sequence[Any], types: dict[str, str], file: str) -> list[Port]
                 hint="Export the model with a first axis of any length (dynamic_shapes, or dynamic_axes).",
             )
         shape = tuple(side if isinstance(side, int) else None for side in sides)
-        found.append(Port(value.name, types.get(value.type, ""), shape))
-    return found
+        listed.append(Port(value.name, types.get(value.type, ""), shape))
+    return listed
 
 
 def completed(
@@ -119,9 +119,9 @@ def _answer(returns: list[Port], word: str, classes: int, file: str) -> Port:
     named = [port for port in returns if port.name == TASK_OUTPUTS[word]]
     wide = [port for port in returns if port.dtype.startswith("float") and port.shape == (classes,) and classes > 1]
     single = [port for port in returns if port.dtype.startswith("float") and port.is_scalar]
-    for found in (named, wide if word != "regression" else [], single if word != "multiclass" else []):
-        if len(found) == 1:
-            return found[0]
+    for candidates in (named, wide if word != "regression" else [], single if word != "multiclass" else []):
+        if len(candidates) == 1:
+            return candidates[0]
     listed = ", ".join(f"{port.name} {list(port.shape)}" for port in returns)
     raise BundleError(
         f"{file} has no output, or more than one, that can be the answer of a {word} model: {listed}",

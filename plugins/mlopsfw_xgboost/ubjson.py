@@ -69,12 +69,12 @@ class _Reader:
         return self.take(self.length()).decode()
 
     def members(self, depth: int) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        members: dict[str, Any] = {}
         while self.data[self.at : self.at + 1] != b"}":
             name = self.text()
-            found[name] = self.value(self.marker(), depth + 1)
+            members[name] = self.value(self.marker(), depth + 1)
         self.at += 1
-        return found
+        return members
 
     def items(self, depth: int) -> list[Any]:
         following = self.data[self.at : self.at + 1]
@@ -89,8 +89,8 @@ class _Reader:
         if following == b"#":
             self.at += 1
             return [self.value(self.marker(), depth + 1) for _ in range(min(self.length(), len(self.data)))]
-        found = []
+        items = []
         while self.data[self.at : self.at + 1] != b"]":
-            found.append(self.value(self.marker(), depth + 1))
+            items.append(self.value(self.marker(), depth + 1))
         self.at += 1
-        return found
+        return items

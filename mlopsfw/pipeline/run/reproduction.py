@@ -131,9 +131,9 @@ class Judge:
             StepVerdict(step=name, verdict=kept[name]) if name in kept else self._verdict(coordinator, node, now)
             for name, node in coordinator.graph.nodes.items()
         )
-        found = {each.step: each.verdict for each in self.verdicts}
+        verdicts = {each.step: each.verdict for each in self.verdicts}
         origin, tolerance = self._origin.view.id, self._likeness.tolerance
-        coordinator.journal.append(RunReproduced(origin=origin, tolerance=tolerance, verdicts=found))
+        coordinator.journal.append(RunReproduced(origin=origin, tolerance=tolerance, verdicts=verdicts))
 
     def _verdict(self, coordinator: Coordinator, node: Node, now: RunView) -> StepVerdict:
         name = node.name
@@ -145,10 +145,10 @@ class Judge:
         unequal = [each for each in new if each not in old or old[each].digest != new[each].digest]
         if not unequal:
             return StepVerdict(step=name, verdict="equal")
-        found = [f"{each}: {text}" for each in unequal if (text := self._difference(old.get(each), new[each]))]
-        causes = self._causes(coordinator, node) or (_SAME,) if found else ()
+        parted = [f"{each}: {text}" for each in unequal if (text := self._difference(old.get(each), new[each]))]
+        causes = self._causes(coordinator, node) or (_SAME,) if parted else ()
         metrics = differences(self._metrics(name), now.steps[name].metrics)
-        return StepVerdict(step=name, verdict="parted" if found else "within", why=(*found, *causes), metrics=metrics)
+        return StepVerdict(step=name, verdict="parted" if parted else "within", why=(*parted, *causes), metrics=metrics)
 
     def _difference(self, old: Artifact | None, new: Artifact) -> str:
         if old is None:

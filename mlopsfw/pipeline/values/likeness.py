@@ -53,8 +53,8 @@ class Likeness:
         if isinstance(old, list) and isinstance(new, list):
             if len(old) != len(new):
                 return f"{path or 'the list'}: {len(old)} items became {len(new)}"
-            found = (self.of_json(a, b, f"{path}[{at}]") for at, (a, b) in enumerate(zip(old, new, strict=True)))
-            return next(filter(None, found), "")
+            parts = (self.of_json(a, b, f"{path}[{at}]") for at, (a, b) in enumerate(zip(old, new, strict=True)))
+            return next(filter(None, parts), "")
         return "" if type(old) is type(new) and old == new else f"{path or 'the value'} differs"
 
     def _mappings(self, old: Mapping[str, Any], new: Mapping[str, Any], path: str) -> str:
@@ -62,8 +62,8 @@ class Likeness:
             at = f"{path}.{name}" if path else str(name)
             if name not in old or name not in new:
                 return f"{at} is {'gone' if name in old else 'new'}"
-            if found := self.of_json(old[name], new[name], at):
-                return found
+            if difference := self.of_json(old[name], new[name], at):
+                return difference
         return ""
 
     def _alike(self, old: float, new: float) -> bool:
@@ -82,8 +82,8 @@ class Likeness:
         import polars as pl
 
         if old.dtype.is_nested():
-            found = self.of_json(old.to_list(), new.to_list(), old.name)
-            return found and f"column {found}"
+            difference = self.of_json(old.to_list(), new.to_list(), old.name)
+            return difference and f"column {difference}"
         unlike = old.ne_missing(new)
         if old.dtype.is_float():
             pair = pl.DataFrame({"a": old.cast(pl.Float64), "b": new.cast(pl.Float64)}).filter(unlike)

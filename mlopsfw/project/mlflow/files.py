@@ -36,8 +36,8 @@ class FileStore:
 
     def runs(self) -> Iterator[SourceRun]:
         """Yield the runs that were not deleted, the oldest first."""
-        found = [run for folder in self._experiments for run in self._of(folder)]
-        yield from sorted(found, key=lambda run: (run.started, run.id))
+        runs = [run for folder in self._experiments for run in self._of(folder)]
+        yield from sorted(runs, key=lambda run: (run.started, run.id))
 
     def _of(self, folder: Path) -> Iterator[SourceRun]:
         experiment = read_yaml(folder / _META)

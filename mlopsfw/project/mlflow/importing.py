@@ -139,20 +139,20 @@ class _Importer:
     def run(self, run: SourceRun) -> ImportedRun:
         """Import one run."""
         self._runs[run.id] = run
-        told = ImportedRun(mlflow=run.id, run=our_id(run), name=run.experiment, state="new")
+        result = ImportedRun(mlflow=run.id, run=our_id(run), name=run.experiment, state="new")
         if run.status not in _ENDS and not self._choices.unfinished:
             why = f"it is {run.status.lower()}: import it after its end, or with --unfinished"
-            return msgspec.structs.replace(told, state="skipped", why=(why,))
-        stream = self._project.ledger.stream(f"run/{told.run}")
+            return msgspec.structs.replace(result, state="skipped", why=(why,))
+        stream = self._project.ledger.stream(f"run/{result.run}")
         events = list(stream.events())
         if events and events[-1].type == RunFinished.type:
-            return msgspec.structs.replace(told, state="present")
+            return msgspec.structs.replace(result, state="present")
         artifacts, problems = self._artifacts(run)
         if not self._choices.dry_run:
             for record in itertools.islice(self._records(run, artifacts), len(events), None):
                 stream.append(record, expecting=0 if isinstance(record, RunStarted) else None)
             stream.seal(_end(run))
-        return msgspec.structs.replace(told, why=tuple(problems))
+        return msgspec.structs.replace(result, why=tuple(problems))
 
     def _records(self, run: SourceRun, artifacts: list[Path]) -> Iterator[EventRecord]:
         """Yield the events of a run but the last, always in the same order."""
@@ -195,23 +195,23 @@ class _Importer:
 
     def version(self, version: SourceVersion) -> ImportedVersion:
         """Import one version of a model, if its flavour is of an open format."""
-        told = ImportedVersion(mlflow=f"{version.model}/{version.version}", state="new")
+        result = ImportedVersion(mlflow=f"{version.model}/{version.version}", state="new")
         try:
             run = self._runs.get(version.run)
             folder = self._places.find(version.source, version.run, run.artifact_uri if run else "")
             self._places.check_tree(folder, self._choices.most)
-            found = flavour_file(folder)
+            flavour = flavour_file(folder)
             if self._choices.dry_run:
-                return told
-            model = ModelFile(file=found.file, format=found.format, inputs=found.inputs)
-            message = f"MLflow {told.mlflow}"
+                return result
+            model = ModelFile(file=flavour.file, format=flavour.format, inputs=flavour.inputs)
+            message = f"MLflow {result.mlflow}"
             ours = registered_file(
                 self._project, _model_name(version.model), model, None, run=our_id(run) if run else "", message=message
             )
         except MlopsfwError as error:
-            return msgspec.structs.replace(told, state="skipped", why=error.message)
+            return msgspec.structs.replace(result, state="skipped", why=error.message)
         aliases = tuple(alias for alias in version.aliases if self._point(ours.name, alias, ours.version))
-        return msgspec.structs.replace(told, ref=ours.ref, aliases=aliases, state="new" if ours.new else "present")
+        return msgspec.structs.replace(result, ref=ours.ref, aliases=aliases, state="new" if ours.new else "present")
 
     def _point(self, name: str, alias: str, version: int) -> bool:
         """Point an alias that was never moved here at a version; return whether it points there."""

@@ -63,9 +63,9 @@ class Places:
         if run and run in names:
             rest = names[names.index(run) :]
             for place in (self._root.joinpath(*rest), *self._root.glob(f"*/{run}")):
-                found = place if place.name != run else place.joinpath(*rest[1:])
-                if self._holds(found):
-                    return found
+                moved = place if place.name != run else place.joinpath(*rest[1:])
+                if self._holds(moved):
+                    return moved
         raise DataError(f"{uri} is not in {self._root}", hint="Name the folder of the artifacts: --artifacts.")
 
     def _logged(self, name: str, uri: str) -> Path:
