@@ -169,9 +169,7 @@ def test_an_export_with_pickled_objects_is_refused(project, tmp_path):
 
 
 @pytest.mark.nightly
-def test_a_pickle_among_the_tensors_of_an_export_is_not_run(
-    project, export, monkeypatch, tmp_path
-):
+def test_a_pickle_among_the_tensors_of_an_export_is_not_run(project, export, monkeypatch, tmp_path):
     torch = pytest.importorskip("torch")
     monkeypatch.chdir(tmp_path)
     torch.save(Evil(), tmp_path / "evil.pt")
