@@ -120,7 +120,7 @@ class Scorer:
         """
         request = self._recorder.request(columns, request_id, event_time)
         yield
-        cuts = list(_cuts(len(request.ids), max(_FEWEST, _VALUES // len(request.columns))))
+        cuts = list(_cuts(len(request.ids), max(_FEWEST, _VALUES // _width(request.columns))))
         outputs = yield from self._outputs(request, cuts, alpha)
         parts = []
         for first, end in cuts:
@@ -173,6 +173,17 @@ def _cuts(rows: int, size: int) -> Iterator[tuple[int, int]]:
     count = -(-rows // size)
     for number in range(count):
         yield number * rows // count, (number + 1) * rows // count
+
+
+def _width(columns: Mapping[str, list[Any]]) -> int:
+    """Return how many values the first row has; the others have about as many."""
+    width = 0
+    for values in columns.values():
+        count, value = 1, values[0]
+        while isinstance(value, list):
+            count, value = count * len(value), value[0] if value else None
+        width += max(1, count)
+    return width
 
 
 def _by_row(manifest: Manifest) -> bool:

@@ -18,6 +18,8 @@ from mlopsfw_deployer_http.batches import BUSY
 from mlopsfw_deployer_http.message import Answer, Refusal, Request, to_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mlopsfw_deployer_http.listener import Listener
 
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE)
@@ -268,11 +270,14 @@ class Connection(asyncio.Protocol):
         if close:
             self._finish()
 
-    def written(self, data: bytes) -> None:
-        """Send answers whose records capture has stored."""
+    def written(self, data: bytes, chunks: Sequence[bytes]) -> None:
+        """Send an answer whose records capture has stored."""
         self.unsent -= 1
         if not self._transport.is_closing():
-            self._transport.write(data)
+            if chunks:
+                self._transport.writelines([data, *chunks])
+            else:
+                self._transport.write(data)
         if not self.unsent:
             if not self.blocked:
                 self._release()

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlopsfw_deployer_http.message import Answer, Refusal, Request, encode
-from mlopsfw_deployer_http.pieces import Steps, encoded, freed
-from mlopsfw_deployer_http.strict import read, read_in_steps
+from mlopsfw_deployer_http.pieces import GAP, Steps, encoded, filled, freed
+from mlopsfw_deployer_http.strict import check_rows, read, read_in_steps
 
 if TYPE_CHECKING:
     import numpy as np
@@ -106,17 +106,19 @@ def infer(scorer: Scorer, request: Request) -> Answer:
 def infer_in_steps(scorer: Scorer, request: Request) -> Steps[Answer]:
     """Answer a long inference request with the same bytes as `infer`, ids aside."""
     asked = yield from read_in_steps(request, _decoder)
-    columns, alpha = _columns(asked, scorer), asked.parameters.get("alpha")
+    columns, alpha = check_rows(_columns(asked, scorer)), asked.parameters.get("alpha")
     names = _wanted(asked.outputs, scorer.names(alpha))
     yield
     parts = yield from scorer.score_in_steps(columns, asked.id, _event_time(asked.parameters), alpha)
     yield from freed([*columns.values(), *(tensor.data for tensor in asked.inputs)])
-    rows, tensors = sum(len(part.ids) for part in parts), []
+    lists = [(yield from encoded(part.ids for part in parts))]
     for name in names:
-        data = yield from encoded(_flat(part, name) for part in parts)
-        tensors.append(_tensor(name, parts[0].outputs[name], rows, data))
-    ids = yield from encoded(part.ids for part in parts)
-    return Answer.of_parts(encode(_body(asked, scorer, parts[0].ids[0], ids, tensors)), parts)
+        lists.append((yield from encoded(_flat(part, name) for part in parts)))  # noqa: PERF401 - a step each
+    rows = sum(len(part.ids) for part in parts)
+    tensors = [_tensor(name, parts[0].outputs[name], rows, GAP) for name in names]
+    answer = Answer.of_parts(filled(_body(asked, scorer, parts[0].ids[0], GAP, tensors), lists), parts)
+    yield from freed(each for part in parts for each in (part.ids, *part.lists.values()))
+    return answer
 
 
 def _columns(asked: InferRequest, scorer: Scorer) -> dict[str, list[Any]]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlopsfw_deployer_http.message import Answer, Refusal, Request, encode
-from mlopsfw_deployer_http.pieces import Steps, encoded, freed
-from mlopsfw_deployer_http.strict import read, read_in_steps
+from mlopsfw_deployer_http.pieces import GAP, Steps, encoded, filled, freed
+from mlopsfw_deployer_http.strict import check_rows, read, read_in_steps
 
 if TYPE_CHECKING:
     from mlopsfw.worker import Scorer
@@ -67,7 +67,7 @@ def invoke(scorer: Scorer, request: Request) -> Answer:
 def invoke_in_steps(scorer: Scorer, request: Request) -> Steps[Answer]:
     """Answer a long request with the same bytes as `invoke`, ids aside."""
     asked = yield from read_in_steps(request, _decoder)
-    columns = _columns(asked, scorer)
+    columns = check_rows(_columns(asked, scorer))
     rows = (
         asked.dataframe_split and asked.dataframe_split.data,
         asked.dataframe_records,
@@ -79,7 +79,9 @@ def invoke_in_steps(scorer: Scorer, request: Request) -> Steps[Answer]:
     yield from freed(columns.values())
     predictions = yield from encoded(_predictions(part.lists) for part in parts)
     ids = yield from encoded(part.ids for part in parts)
-    return Answer.of_parts(encode({"predictions": predictions, "prediction_ids": ids}), parts)
+    answer = Answer.of_parts(filled({"predictions": GAP, "prediction_ids": GAP}, [predictions, ids]), parts)
+    yield from freed(each for part in parts for each in (part.ids, *part.lists.values()))
+    return answer
 
 
 def _predictions(lists: dict[str, list[Any]]) -> list[Any]:

@@ -187,8 +187,8 @@ class Listener:
         records = [(answer.record, answer.rows) for _, _, answer in pending if answer.record]
         if records:
             self._store(records)
-        for connection, data, _ in pending:
-            connection.written(data)
+        for connection, data, answer in pending:
+            connection.written(data, answer.chunks)
 
     def _store(self, records: list[tuple[bytes, int]]) -> None:
         self._capture.write(records)

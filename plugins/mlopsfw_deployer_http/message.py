@@ -54,6 +54,7 @@ class Answer:
         headers: Further header lines, each ending in CRLF.
         record: The record for capture, stored before the answer is sent; empty for none.
         rows: How many rows `record` holds.
+        chunks: The rest of the body, if it is long: sent behind `body` without being joined with it.
         earlier: `(record, rows)` of the rows before, if the answer is long.
     """
 
@@ -63,13 +64,14 @@ class Answer:
     headers: bytes = b""
     record: bytes = b""
     rows: int = 0
+    chunks: Sequence[bytes] = ()
     earlier: Sequence[tuple[bytes, int]] = ()
 
     @classmethod
-    def of_parts(cls, body: bytes, parts: Sequence[Scored]) -> Self:
+    def of_parts(cls, chunks: Sequence[bytes], parts: Sequence[Scored]) -> Self:
         """Return the answer to a long request, whose rows were scored in parts."""
         *earlier, (record, rows) = [(part.record, len(part.ids)) for part in parts]
-        return cls(200, body, record=record, rows=rows, earlier=earlier)
+        return cls(200, chunks[0], record=record, rows=rows, chunks=chunks[1:], earlier=earlier)
 
     @property
     def total(self) -> int:
@@ -105,11 +107,17 @@ _LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPSt
 
 
 def to_bytes(answer: Answer, *, close: bool, with_body: bool = True) -> bytes:
-    """Return `answer` as bytes to send. `close` ends the connection with this answer; `with_body` is false for HEAD."""
+    """Return `answer` as bytes to send, without its chunks.
+
+    Args:
+        answer: The answer.
+        close: Whether the connection ends with it.
+        with_body: False for HEAD.
+    """
     return b"%bcontent-type: %b\r\ncontent-length: %d\r\n%b%b%b\r\n%b" % (
         _LINES[answer.status],
         answer.kind,
-        len(answer.body),
+        len(answer.body) + (sum(map(len, answer.chunks)) if answer.chunks else 0),
         _ALWAYS,
         answer.headers,
         b"connection: close\r\n" if close else b"",

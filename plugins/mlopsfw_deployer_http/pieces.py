@@ -31,6 +31,8 @@ for _ in range(3):
 _ELEMENTS = re.compile(rb'(?:(?:[^\[\]{}",]++|%b|%b)++,)++' % (_TEXT, _NESTED), re.DOTALL)
 _ENDS = {b"[": b"],", b"{": b"},", b'"': b'",'}
 _OPENING = re.compile(rb"\s*([\[{])")
+_MARK = b"\0"  # never in JSON, which escapes it
+GAP = msgspec.Raw(b"[%b]" % _MARK)
 _value = msgspec.json.Decoder().decode
 _list = msgspec.json.Decoder(list[Any]).decode
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -95,13 +97,22 @@ def _first_elements(window: bytes) -> tuple[list[Any], int]:
     return (_list(b"[%b]" % fitting[0][:-1]), fitting.end()) if fitting else ([], 0)
 
 
-def encoded(parts: Iterable[list[Any]]) -> Steps[msgspec.Raw]:
-    """Encode the list that `parts` make together."""
-    texts = []
+def encoded(parts: Iterable[list[Any]]) -> Steps[list[bytes]]:
+    """Encode the items of the list that `parts` make together, for `filled`."""
+    texts: list[bytes] = []
     for part in parts:
-        texts.append(encode(part)[1:-1])
+        texts.append((b"," if texts else b"") + encode(part)[1:-1])
         yield
-    return msgspec.Raw(b"[%b]" % b",".join(texts))
+    return texts
+
+
+def filled(body: Any, lists: Iterable[list[bytes]]) -> list[bytes]:
+    """Encode `body` with the items of `lists` in place of each `GAP`, in order; return the text in chunks, which are never copied."""
+    start, *ends = encode(body).split(_MARK)
+    chunks = [start]
+    for texts, end in zip(lists, ends, strict=True):
+        chunks += [*texts, end]
+    return chunks
 
 
 def freed(lists: Iterable[list[Any]]) -> Steps[None]:

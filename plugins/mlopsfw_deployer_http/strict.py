@@ -14,6 +14,7 @@ from mlopsfw_deployer_http.pieces import Steps, decoded
 
 T = TypeVar("T")
 
+MOST_ROWS = 1_000_000  # of a request: a row takes hundreds of bytes of memory, however short it is in the body
 _LONGEST_INT = 400  # digits; Python reads at most 4300, and no column holds 20
 
 
@@ -45,6 +46,14 @@ def read_in_steps(request: Request, decoder: msgspec.json.Decoder[T]) -> Steps[T
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return read(request, decoder)  # names the place
     return converted
+
+
+def check_rows(columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """Return the columns of a request. Raise `Refusal` where they have too many rows."""
+    rows = max(map(len, columns.values()), default=0)
+    if rows > MOST_ROWS:
+        raise Refusal(413, f"the body holds {rows} rows; send at most {MOST_ROWS} at a time")
+    return columns
 
 
 def _check_kind(request: Request) -> None:

@@ -32,9 +32,9 @@ from mlopsfw.privacy.treatments import Treatment
 from mlopsfw.serving.captures.frames import predictions_frame
 from mlopsfw.serving.recorder import Recorder
 from mlopsfw.worker import Scored, Scorer
-from mlopsfw_deployer_http import inference, invocations, pieces
+from mlopsfw_deployer_http import inference, invocations, pieces, strict
 from mlopsfw_deployer_http.listener import Limits
-from mlopsfw_deployer_http.message import Refusal, Request
+from mlopsfw_deployer_http.message import Answer, Refusal, Request
 from mlopsfw_deployer_http.pieces import Steps
 from mlopsfw_deployer_http.strict import read, read_in_steps
 
@@ -123,6 +123,10 @@ def without_ids(body: bytes) -> bytes:
     return re.sub(rb"[0-9a-f]{32}", b"", body)
 
 
+def body_of(answer: Answer) -> bytes:
+    return b"".join([answer.body, *answer.chunks])
+
+
 FORMS: dict[str, Callable[[list[dict[str, Any]]], dict[str, Any]]] = {
     "records": lambda r: {"dataframe_records": r},
     "split": lambda r: {"dataframe_split": {"columns": list(ROW), "data": [list(row.values()) for row in r]}},
@@ -142,7 +146,7 @@ def test_a_long_body_has_the_bytes_of_the_whole_as_its_answer(form: str, count: 
         request = a_long(FORMS[form](rows(count)))
         whole, parts = invocations.invoke(served, request), in_full(invocations.invoke_in_steps(served, request))
     assert len(parts.earlier) > 0
-    assert without_ids(parts.body) == without_ids(whole.body)
+    assert without_ids(body_of(parts)) == without_ids(body_of(whole))
     assert (parts.total, parts.status) == (whole.total, whole.status) == (count, 200)
 
 
@@ -205,7 +209,7 @@ def test_outputs_of_every_type_are_joined(kind: str, protocol: str) -> None:
     else:
         request = a_long(FORMS["records"](rows(4_500)))
         whole, parts = invocations.invoke(served, request), in_full(invocations.invoke_in_steps(served, request))
-    assert without_ids(parts.body) == without_ids(whole.body)
+    assert without_ids(body_of(parts)) == without_ids(body_of(whole))
     assert len(bundle.sizes) > 2
 
 
@@ -240,6 +244,24 @@ def test_a_part_has_many_rows_however_wide_they_are() -> None:
     in_full(scorer(bundle).score_in_steps(columns, None, None))
     assert min(bundle.sizes) > 4
     assert max(bundle.sizes) <= 8
+
+
+def test_a_part_of_large_tensors_has_few_rows() -> None:
+    tensor = SignatureColumn(name="image", type="tensor", dtype="float32", shape=(16, 16))
+    bundle = Recording(lambda _, n: {"probability": np.zeros(n)}, inputs=(tensor, *MANIFEST.inputs[:1]))
+    columns = {"image": [[[0.5] * 16] * 16] * 200, "distance": [1.0] * 200}
+    in_full(scorer(bundle).score_in_steps(columns, None, None))
+    assert 24 < max(bundle.sizes) < 32
+
+
+@pytest.mark.parametrize("form", ["records", "infer"])
+def test_more_rows_than_memory_should_hold_are_refused(monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    monkeypatch.setattr(strict, "MOST_ROWS", 300)
+    body = infer_body(*rows(301)) if form == "infer" else FORMS[form](rows(301))
+    answer = inference.infer_in_steps if form == "infer" else invocations.invoke_in_steps
+    with pytest.raises(Refusal, match="301 rows; send at most 300") as raised:
+        in_full(answer(scorer(RuleBundle()), a_long(body)))
+    assert raised.value.status == 413
 
 
 def test_a_value_that_does_not_fit_is_named_by_its_row_in_the_body_and_nothing_is_captured(tmp_path: Path) -> None:
