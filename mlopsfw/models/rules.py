@@ -1,4 +1,7 @@
-"""The rules of a gate: `SUM OP SUM`, where a sum is numbers and dotted names joined by `+` and `-`. Parsed, never evaluated as code."""
+"""The rules of a gate: `SUM OP SUM`, where a sum is numbers and dotted names joined by `+` and `-`. Parsed, never evaluated as code.
+
+A piece of a name may be quoted (`segments.city."New York".auc`), or `*` for every value: such a rule holds where it holds for each.
+"""
 
 from __future__ import annotations
 
@@ -23,18 +26,30 @@ _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
 }
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)"
-    r"|(?P<name>[A-Za-z_][\w-]*(?:\.[\w-]+)*)|(?P<comparison>>=|<=|==|!=|>|<)|(?P<sign>[+-]))"
+    r"|(?P<name>[A-Za-z_][\w-]*(?:\.(?:[\w-]+|\*|\"[^\"]*\"))*)|(?P<comparison>>=|<=|==|!=|>|<)|(?P<sign>[+-]))"
 )
-_CHAMPION = "champion."
+_PIECE = re.compile(r"\"([^\"]*)\"|([^.]+)")
+_STARS = "The same values stand for the stars of each name."
 _HINT = "Write, for instance, 'auc >= 0.65' or 'auc > baseline.logistic.auc + 0.01'."
 
 
 class Term(msgspec.Struct, frozen=True):
-    """A number, or a name to look up, with its sign."""
+    """A number, or a name to look up, with its sign.
+
+    Args:
+        sign: 1 or -1.
+        number: The number.
+        name: The name's pieces, `*` for any.
+    """
 
     sign: int
     number: float = 0.0
-    name: str = ""
+    name: tuple[str, ...] = ()
+
+    def bound(self, values: tuple[str, ...]) -> Term:
+        """Return the term whose stars are these values, in order."""
+        stars = iter(values)
+        return Term(self.sign, self.number, tuple(next(stars) if piece == "*" else piece for piece in self.name))
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -46,6 +61,9 @@ class Verdict(msgspec.Struct, frozen=True):
         left: The value of the left side; None if there was nothing to decide.
         right: The value of the right side.
         why: Why there was nothing to decide.
+        where: Of a rule with `*`, the value for which it holds least.
+        failed: For how many values it does not hold.
+        of: How many values there are.
     """
 
     rule: str
@@ -53,11 +71,25 @@ class Verdict(msgspec.Struct, frozen=True):
     left: float | None = None
     right: float | None = None
     why: str = ""
+    where: str = ""
+    failed: int = 0
+    of: int = 0
 
     def __str__(self) -> str:
         if self.left is None or self.right is None:
             return f"{self.rule}: holds, {self.why}"
-        return f"{self.rule}: {'holds' if self.holds else 'does not hold'} ({self.left:.6g} against {self.right:.6g})"
+        values = f"{self.left:.6g} against {self.right:.6g}"
+        if not self.holds and self.distance > 0:
+            values += f", off by {self.distance:.3g}"
+        if not self.of:
+            return f"{self.rule}: {'holds' if self.holds else 'does not hold'} ({values})"
+        what = f"holds for all {self.of}" if self.holds else f"does not hold for {self.failed} of {self.of}"
+        return f"{self.rule}: {what}, {'least' if self.holds else 'worst'} for {self.where} ({values})"
+
+    @property
+    def distance(self) -> float:
+        """How far apart the values are, NaN where one is."""
+        return math.nan if self.left is None or self.right is None else abs(self.left - self.right)
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -71,18 +103,55 @@ class Rule(msgspec.Struct, frozen=True):
     @property
     def names_champion(self) -> bool:
         """Whether it compares with the champion."""
-        return any(term.name.startswith(_CHAMPION) for term in (*self.left, *self.right))
+        return bool(self._roots & {"champion", "compare"})
+
+    @property
+    def _roots(self) -> set[str]:
+        return {term.name[0] for term in (*self.left, *self.right) if term.name}
+
+    def _undecided(self, metrics: Mapping[str, Any], champion: Mapping[str, Any] | None) -> bool:
+        """Return whether there is no champion. Raise `DataError` if nothing says so."""
+        if "compare" in self._roots and not metrics.get("compare"):
+            if "compare" not in metrics and champion is None:
+                hint = 'Give the step evaluate champion = "models:/NAME@champion".'
+                raise DataError(f"rule {self.text!r}: the model was not compared with a champion", hint=hint)
+            return champion is None
+        return "champion" in self._roots and champion is None
 
     def judge(self, metrics: Mapping[str, Any], champion: Mapping[str, Any] | None, *, exempt: str = "") -> Verdict:
         """Return whether the rule holds. A NaN fulfils no rule. Raise `DataError` if a name is not a number of the metrics.
+
+        A list counts as its length. A rule with `*` is judged for each value that the first such name has.
 
         Args:
             metrics: The candidate's metrics.
             champion: The champion's metrics, or None.
             exempt: Why a rule about the champion has nothing to decide, else empty.
         """
-        if self.names_champion and (exempt or champion is None):
+        if self.names_champion and (exempt or self._undecided(metrics, champion)):
             return Verdict(self.text, holds=True, why=exempt or "there is no champion")
+        starred = next((term.name for term in (*self.left, *self.right) if "*" in term.name), None)
+        if starred is None:
+            return self._verdict(metrics, champion)
+        values = _values_at(starred, metrics, champion, self.text)
+        return self._least([(", ".join(each), self._bound(each).judge(metrics, champion)) for each in values])
+
+    def _bound(self, values: tuple[str, ...]) -> Rule:
+        left, right = (tuple(term.bound(values) for term in side) for side in (self.left, self.right))
+        return Rule(self.text, left, self.comparison, right)
+
+    def _least(self, verdicts: list[tuple[str, Verdict]]) -> Verdict:
+        """Return the verdict of the value that fails by most, or holds by least."""
+        failed = [each for each in verdicts if not each[1].holds]
+
+        def slack(each: tuple[str, Verdict]) -> float:
+            distance = -math.inf if math.isnan(each[1].distance) else each[1].distance
+            return distance if each[1].holds else -distance
+
+        where, least = min(failed or verdicts, key=slack)
+        return msgspec.structs.replace(least, where=where, failed=len(failed), of=len(verdicts))
+
+    def _verdict(self, metrics: Mapping[str, Any], champion: Mapping[str, Any] | None) -> Verdict:
         left, right = (_total(side, metrics, champion, self.text) for side in (self.left, self.right))
         holds = not (math.isnan(left) or math.isnan(right)) and _COMPARISONS[self.comparison](left, right)
         return Verdict(self.text, holds, left, right)
@@ -95,7 +164,11 @@ def parse_rule(text: str) -> Rule:
     if len(comparisons) != 1:
         raise UsageError(f"rule {text!r} must have one comparison", hint=_HINT)
     at = comparisons[0]
-    return Rule(text.strip(), _terms(tokens[:at], text), tokens[at][1], _terms(tokens[at + 1 :], text))
+    rule = Rule(text.strip(), _terms(tokens[:at], text), tokens[at][1], _terms(tokens[at + 1 :], text))
+    stars = {term.name.count("*") for term in (*rule.left, *rule.right)} - {0}
+    if len(stars) > 1:
+        raise UsageError(f"rule {text!r} has names with {min(stars)} and with {max(stars)} stars", hint=_STARS)
+    return rule
 
 
 def _tokens(text: str) -> Iterator[tuple[str, str]]:
@@ -116,7 +189,7 @@ def _terms(tokens: list[tuple[str, str]], text: str) -> tuple[Term, ...]:
             sign = sign if word == "+" else -sign
             due = True
         elif due:
-            terms.append(Term(sign, number=float(word)) if kind == "number" else Term(sign, name=word))
+            terms.append(Term(sign, number=float(word)) if kind == "number" else Term(sign, name=_pieces(word)))
             sign, due = 1, False
         else:
             raise UsageError(f"rule {text!r}: {word!r} needs a + or - before it", hint=_HINT)
@@ -129,20 +202,55 @@ def _total(terms: tuple[Term, ...], metrics: Mapping[str, Any], champion: Mappin
     return sum(term.sign * (_find(term.name, metrics, champion, text) if term.name else term.number) for term in terms)
 
 
-def _find(name: str, metrics: Mapping[str, Any], champion: Mapping[str, Any] | None, text: str) -> float:
-    of_champion = name.startswith(_CHAMPION)
-    tree: Any = champion if of_champion else metrics
-    path = name.removeprefix(_CHAMPION) if of_champion else name
-    known = dict(_numbers(tree))
-    if path not in known:
-        whose = "the champion's metrics" if of_champion else "the metrics"
-        raise DataError(f"rule {text!r}: {path!r} is not a number of {whose}", hint=nearest(path, known))
-    return known[path]
+def _pieces(name: str) -> tuple[str, ...]:
+    return tuple(match[1] or match[2] or "" for match in _PIECE.finditer(name))
 
 
-def _numbers(tree: Any, above: str = "") -> Iterator[tuple[str, float]]:
+def _source(
+    name: tuple[str, ...], metrics: Mapping[str, Any], champion: Mapping[str, Any] | None
+) -> tuple[dict[tuple[str, ...], float], tuple[str, ...], str]:
+    """Return the numbers among which a name is looked up, its path in them, and whose they are."""
+    if name[0] == "champion":
+        return dict(_numbers(champion)), name[1:], "the champion's metrics"
+    return dict(_numbers(metrics)), name, "the metrics"
+
+
+def _values_at(
+    name: tuple[str, ...], metrics: Mapping[str, Any], champion: Mapping[str, Any] | None, text: str
+) -> list[tuple[str, ...]]:
+    """Return what the stars of a name stand for."""
+    numbers, path, whose = _source(name, metrics, champion)
+    at = [index for index, piece in enumerate(path) if piece == "*"]
+    fits = [
+        each
+        for each in numbers
+        if len(each) == len(path) and all(piece in ("*", own) for piece, own in zip(path, each, strict=True))
+    ]
+    if not fits:
+        raise DataError(f"rule {text!r}: {'.'.join(path)!r} fits no number of {whose}", hint=_nearest(path, numbers))
+    return [tuple(each[index] for index in at) for each in fits]
+
+
+def _find(name: tuple[str, ...], metrics: Mapping[str, Any], champion: Mapping[str, Any] | None, text: str) -> float:
+    numbers, path, whose = _source(name, metrics, champion)
+    if path in numbers:
+        return numbers[path]
+    dotted = {".".join(each): value for each, value in numbers.items()}  # a value such as 1.5 has a dot of its own
+    if ".".join(path) not in dotted:
+        what = ".".join(path)
+        raise DataError(f"rule {text!r}: {what!r} is not a number of {whose}", hint=_nearest(path, numbers))
+    return dotted[".".join(path)]
+
+
+def _nearest(path: tuple[str, ...], numbers: Mapping[tuple[str, ...], float]) -> str:
+    return nearest(".".join(path), [".".join(each) for each in numbers])
+
+
+def _numbers(tree: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], float]]:
     if isinstance(tree, Mapping):
         for name, value in tree.items():
-            yield from _numbers(value, f"{above}.{name}" if above else str(name))
+            yield from _numbers(value, (*above, str(name)))
+    elif isinstance(tree, list | tuple):
+        yield above, float(len(tree))
     elif isinstance(tree, int | float) and not isinstance(tree, bool):
         yield above, float(tree)

@@ -1,4 +1,4 @@
-"""What the step `evaluate` measures besides quality: how a model treats groups of rows."""
+"""What the step `evaluate` measures besides quality: how a model treats groups of rows, and how fast it answers."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def bias_of(bias: Bias, scored: Scored, clusters: np.ndarray, fewest: int) -> di
         bias: The columns.
         scored: The model and the rows.
         clusters: int64 code of each row's cluster, from 0.
-        fewest: Rows of a group that is judged.
+        fewest: Rows that a group needs.
 
     Raises:
         UsageError: A column or the class is not there, or the task has no groups to compare.
@@ -96,6 +96,33 @@ def _answers(bias: Bias, scored: Scored) -> Outcomes | Numbers:
     code = known.index(positive)
     p = main[:, code] if main.ndim > 1 else main if code == 1 else 1 - main
     return Outcomes(scored.labels == code, p >= bias.threshold)
+
+
+def speed_of(scored: Scored, count: int) -> dict[str, float]:
+    """Return the latency of single rows in this process in milliseconds, as quantiles, and the rows per second of all rows together.
+
+    Args:
+        scored: The model and the rows.
+        count: How many rows are scored, the first ones; one call before them is not measured.
+    """
+    from time import perf_counter
+
+    import numpy as np
+
+    times = []
+    for at in range(-1, count):
+        row = scored.rows.slice(max(at, 0) % scored.rows.height, 1)
+        start = perf_counter()
+        scored.bundle.predict_table(row)
+        times.append(perf_counter() - start)
+    start = perf_counter()
+    scored.bundle.predict_table(scored.rows)
+    p50, p99 = np.quantile(times[1:], [0.5, 0.99]) * 1e3
+    return {
+        "p50_ms": float(p50),
+        "p99_ms": float(p99),
+        "rows_per_second": scored.rows.height / (perf_counter() - start),
+    }
 
 
 def log_bias(context: StepContext, found: Mapping[str, Any]) -> None:

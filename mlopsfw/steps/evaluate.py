@@ -17,7 +17,7 @@ from mlopsfw.kernel.roles.provider import Provider
 from mlopsfw.kernel.roles.step import Step
 from mlopsfw.lineage.references import parse_reference
 from mlopsfw.pipeline.graph.step import StepContext
-from mlopsfw.steps.concerns import Bias, bias_of, columns, log_bias
+from mlopsfw.steps.concerns import Bias, bias_of, columns, log_bias, speed_of
 from mlopsfw.steps.scored import Scored, clusters_of, rows_with_label, score
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class EvaluateParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         weight: A column of weights: every metric counts each row so many times.
         group: The column whose rows depend on each other, such as a day: intervals count its values, not rows.
         bias: How the model treats groups of rows: `bias = { by = ["sex", "race"] }`.
+        latency: How many single rows are scored to measure the latency, 0 for none.
     """
 
     segments: tuple[str, ...] = ()
@@ -51,6 +52,7 @@ class EvaluateParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     weight: str = ""
     group: str = ""
     bias: Bias = Bias()
+    latency: Annotated[int, msgspec.Meta(ge=0)] = 0
 
     def __post_init__(self) -> None:
         check_options(self, champion=partial(parse_reference, scheme="models"))
@@ -78,24 +80,31 @@ def _run(
     clusters = clusters_of(model.rows, params.group)
     name = params.metric or metrics.primary(bundle.manifest.task)
     subject = {"bundle": context.inputs["model"].blob, "rows": model.rows.height}
-    result: dict[str, Any] = {**subject, **model.evaluate(metrics)}
+    result: dict[str, Any] = {**subject, **_quality(metrics, params, model)}
     if "train" in context.inputs:
         result["baseline"] = _baselines(metrics, model, context.load("train"))
         result["against_baseline"] = compare_with_baselines(metrics, name, result)
-    if params.segments:
-        result["segments"] = _segments(metrics, params, model)
+    if params.latency:
+        result["latency"] = speed_of(model, params.latency)
     if params.bias.by:
         result["bias"] = bias_of(params.bias, model, clusters, params.min_rows)
-    wired = context.inputs.get("champion")
-    digest = wired.blob if wired is not None else _champion(models, params)
-    champion = None
-    if digest:
+    wired, champion = context.inputs.get("champion"), None
+    if digest := wired.blob if wired is not None else _champion(models, params):
         other = bundles.open(context.blobs.get_folder(digest, context.scratch / "champion"))
         scored = score(other, model.rows, params.weight)
-        champion = {"bundle": digest, "rows": scored.rows.height, **scored.evaluate(metrics)}
+        champion = {"bundle": digest, "rows": scored.rows.height, **_quality(metrics, params, scored)}
         result["compare"] = _compare(metrics, name, (result, champion), (model, scored), clusters)
+    elif params.champion:
+        result["compare"] = None  # there is none yet, and a gate may rely on it
     _report(context, result)
     return {"metrics": _noted(context, result), "champion": champion}
+
+
+def _quality(metrics: MetricSet, params: EvaluateParams, model: Scored) -> dict[str, Any]:
+    """Return the metrics of a model, those of each segment, and its size."""
+    size = sum(file.stat().st_size for file in model.bundle.folder.rglob("*") if file.is_file())
+    quality: dict[str, Any] = {**model.evaluate(metrics), "size": {"bytes": size}}
+    return quality | ({"segments": _segments(metrics, params, model)} if params.segments else {})
 
 
 def _noted(context: StepContext, metrics: Mapping[str, Any]) -> Artifact:
@@ -157,6 +166,7 @@ def _compare(
             raise UsageError(f"{name} has no metric {metric!r} on these rows", hint=nearest(metric, each))
     gain = metrics.gain(metric, result[metric], champion[metric])
     compared = {
+        "bundle": champion["bundle"],
         "metric": metric,
         "model": result[metric],
         "champion": champion[metric],
@@ -194,8 +204,7 @@ def _report(context: StepContext, metrics: Mapping[str, Any]) -> None:
         context.log(f"{name}: " + ", ".join(f"{k} {v:.4g}" for k, v in found.items() if isinstance(v, int | float)))
     if says := metrics.get("against_baseline", {}).get("says"):
         context.log(says)
-    if "compare" in metrics:
-        c = metrics["compare"]
+    if c := metrics.get("compare"):
         ends = f" (95% interval of the gain: {c['low']:.4f} to {c['high']:.4f})" if "low" in c else ""
         context.log(f"{c['metric']} {c['model']:.4f}, the champion's {c['champion']:.4f}{ends}")
     log_bias(context, metrics.get("bias", {}))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mlopsfw.models.objectives import Objectives
     from mlopsfw.models.registry import ModelVersion, Registry
 
+_REPORTS = ("validation", "leakage", "calibration")
 _UNNAMED = 'If the candidate may be the champion, name the bundle of these metrics: inputs = { …, model = "train" }.'
 
 
@@ -31,10 +32,12 @@ class GateParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     Args:
         rules: Comparisons such as `auc >= 0.65`, `auc > baseline.logistic.auc + 0.01`, `auc >= champion.auc`. Names are paths in the
-            metrics; those that begin with `champion.` are paths in the metrics of the input `champion`, or, without
-            one, of the version that the alias points at. Such a rule has nothing to decide, and holds, while there is no champion, or
+            metrics, `*` in them is every value; those that begin with `champion.` are paths in the metrics of the input `champion`, or,
+            without one, of the version that the alias points at, those with `compare.` in the comparison with it, such as `compare.low > 0`:
+            better by more than chance. Such a rule has nothing to decide, and holds, while there is no champion, or
             if the candidate is the champion, with the same bundle by its digest. `evaluate` writes the digest of its model
             into the metrics; beside metrics of your own, connect the input `model`. Equal metrics of another model do not count.
+            The reports of other steps are paths that begin with the input: `validation`, `leakage` or `calibration`.
         model: The model with the champion; needed for rules that name it without an input `champion`, and for the
             `[[objective]]` that name it. An objective that is due is a rule too.
         alias: The alias of the champion.
@@ -75,11 +78,12 @@ def _run(params: GateParams, context: StepContext, *, models: Registry, objectiv
         raise UsageError(
             "the gate has no rules, and no [[objective]] is about its model", hint='Such as rules = ["auc >= 0.65"].'
         )
-    champion, bundle = _rival(models, context, params)
+    facts = {**metrics, **{name: context.load(name) for name in _REPORTS if name in context.inputs}}
+    champion, bundle = _rival(models, context, params, metrics)
     same = bool(bundle) and _candidate(context, metrics) == bundle
     exempt = "the candidate is the champion" if same else ""
-    verdicts: list[Verdict | Standing] = [rule.judge(metrics, champion, exempt=exempt) for rule in params.parsed()]
-    verdicts += objectives.standings(params.model, metrics)
+    verdicts: list[Verdict | Standing] = [rule.judge(facts, champion, exempt=exempt) for rule in params.parsed()]
+    verdicts += objectives.standings(params.model, facts)
     for verdict in verdicts:
         context.log(str(verdict))
     refused = [str(verdict) for verdict in verdicts if not verdict.holds]
@@ -98,10 +102,12 @@ def _candidate(context: StepContext, metrics: Mapping[str, Any]) -> str:
     return model.blob if model is not None else str(metrics.get("bundle", ""))
 
 
-def _rival(models: Registry, context: StepContext, params: GateParams) -> tuple[Mapping[str, Any] | None, str]:
+def _rival(
+    models: Registry, context: StepContext, params: GateParams, metrics: Mapping[str, Any]
+) -> tuple[Mapping[str, Any] | None, str]:
     """Return the champion's metrics (None without a champion), and the digest of its bundle."""
     registered = _champion(models, params)
-    bundle = registered.bundle if registered else ""
+    bundle = registered.bundle if registered else str((metrics.get("compare") or {}).get("bundle", ""))
     if "champion" not in context.inputs:
         return (registered.metrics if registered else None), bundle
     wired: Mapping[str, Any] | None = context.load("champion")
@@ -113,10 +119,10 @@ def build(params: GateParams, _host: Host) -> Step:
     return Step(
         run=partial(_run, params),
         inputs=("metrics",),
-        optional=("champion", "model"),
+        optional=("champion", "model", *_REPORTS),
         outputs=("metrics",),
         facts=partial(_facts, params),
-        version=2,
+        version=3,
     )
 
 

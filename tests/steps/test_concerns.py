@@ -115,3 +115,15 @@ def test_any_task_has_groups_and_any_class_can_be_the_positive_one(evaluate):
 def test_an_option_that_cannot_be_met_names_the_word(evaluate, task, options, words):
     with pytest.raises(UsageError, match=words):
         evaluate(task, **options)
+
+
+def test_size_and_latency_are_facts_that_a_gate_can_name(evaluate):
+    metrics = evaluate(latency=20)
+    assert 1000 < metrics["size"]["bytes"] < 10_000_000
+    assert 0 < metrics["latency"]["p50_ms"] <= metrics["latency"]["p99_ms"]
+    assert metrics["latency"]["rows_per_second"] > 1000 / metrics["latency"]["p50_ms"]
+
+
+def test_without_a_champion_yet_the_comparison_says_so(evaluate):
+    assert evaluate(champion="models:/none@champion")["compare"] is None
+    assert "compare" not in evaluate()

@@ -91,14 +91,59 @@ def test_a_rule_about_the_champion_holds_while_there_is_none():
     assert rule.judge(METRICS, {"auc": 0.7}).holds
 
 
-def judged(project, metrics, champion, **inputs):
-    """Judge `auc > champion.auc` as the step does; return what it logs."""
+SLICES = {
+    "segments": {"city": {"New York": {"auc": 0.55}, "Rome": {"auc": 0.7}}},
+    "leakage": {"leaks": [{"feature": "x"}]},
+}
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ('segments.city."New York".auc >= 0.6', r"does not hold \(0.55 against 0.6, off by 0.05\)"),
+        (
+            "segments.city.*.auc >= 0.6",
+            r"does not hold for 1 of 2, worst for New York \(0.55 against 0.6, off by 0.05\)",
+        ),
+        ("segments.city.*.auc > 0.7", r"does not hold for 2 of 2, worst for New York"),
+        ("segments.city.*.auc >= 0.5", r"holds for all 2, least for New York \(0.55 against 0.5\)"),
+        ("segments.*.*.auc >= 0.5", r"holds for all 2, least for city, New York"),
+        (
+            "segments.city.*.auc > champion.segments.city.*.auc - 0.1",
+            r"not hold for 1 of 2, worst for Rome \(0.7 against 0.8",
+        ),
+        ("leakage.leaks == 0", r"does not hold \(1 against 0"),
+    ],
+)
+def test_a_rule_is_about_every_value_or_a_quoted_one_and_says_by_how_much_it_fails(rule, words):
+    champion = {"segments": {"city": {"New York": {"auc": 0.5}, "Rome": {"auc": 0.9}}}}
+    assert re.search(words, str(parse_rule(rule).judge(SLICES, champion)))
+
+
+def test_stars_that_fit_nothing_or_not_each_other_are_refused():
+    with pytest.raises(DataError, match="fits no number of the metrics"):
+        parse_rule("segments.town.*.auc > 0").judge(SLICES, None)
+    with pytest.raises(UsageError, match="with 1 and with 2 stars"):
+        parse_rule("segments.city.*.auc > segments.*.*.auc")
+
+
+def test_a_rule_about_the_comparison_holds_without_a_champion_and_not_without_a_comparison():
+    rule = parse_rule("compare.low > 0")
+    assert str(rule.judge({"compare": None}, None)) == "compare.low > 0: holds, there is no champion"
+    assert not rule.judge({"compare": {"low": -0.1}}, None).holds
+    for champion in (None, {"auc": 1.0}):
+        with pytest.raises(DataError, match=r"compare"):
+            rule.judge({"auc": 0.7}, champion)
+
+
+def judged(project, metrics, champion, rules=("auc > champion.auc",), reports=None, **inputs):
+    """Judge rules as the step does; return what it logs."""
     logged = []
-    values = {"metrics": metrics, "champion": champion}
+    values = {"metrics": metrics, "champion": champion, **(reports or {})}
     context = SimpleNamespace(
         step="gate", inputs={**dict.fromkeys(values), **inputs}, load=values.get, log=logged.append
     )
-    gate.build(GateParams(rules=("auc > champion.auc",)), None).run(
+    gate.build(GateParams(rules=tuple(rules)), None).run(
         context, models=project.registry, objectives=project.objectives
     )
     return logged
@@ -109,6 +154,20 @@ def test_a_candidate_that_is_the_champion_by_its_digest_has_nothing_to_beat(proj
     assert judged(project, same, same) == ["auc > champion.auc: holds, the candidate is the champion"]
     wired = {"model": Artifact(kind="bundle", digest="d", blob="a" * 64)}
     assert judged(project, {"auc": 0.7}, same, **wired) == ["auc > champion.auc: holds, the candidate is the champion"]
+
+
+def test_the_bundle_of_the_comparison_is_a_champion_too(project):
+    metrics = {"bundle": "a" * 64, "auc": 0.7, "compare": {"bundle": "a" * 64, "low": 0.0}}
+    assert judged(project, metrics, None, ("compare.low > 0",))[0].endswith("holds, the candidate is the champion")
+    with pytest.raises(GateRefused, match="does not hold"):
+        judged(project, {**metrics, "bundle": "b" * 64}, {"auc": 0.7}, ("compare.low > 0",))
+
+
+def test_a_rule_is_about_the_reports_of_other_steps_too(project):
+    reports = {"validation": {"auc": 0.66, "warnings": []}, "leakage": {"leaks": [{"feature": "x"}]}}
+    rules = ["auc - validation.auc < 0.1", "validation.warnings == 0", "leakage.leaks == 0"]
+    with pytest.raises(GateRefused, match=r"1 of 3 rules do not hold:\n  - leakage.leaks == 0"):
+        judged(project, {"auc": 0.7}, None, rules, reports)
 
 
 def test_another_model_with_equal_metrics_is_not_the_champion(project):
