@@ -12,7 +12,7 @@ from mlopsfw.data.tables.calendar import instant_literal
 from mlopsfw.data.tables.digest import computed
 from mlopsfw.kernel.base.errors import ConfigError, DataError
 from mlopsfw.kernel.base.ids import nearest
-from mlopsfw.kernel.base.spans import instant
+from mlopsfw.kernel.base.spans import duration, instant
 from mlopsfw.kernel.config.options import check_options
 from mlopsfw.kernel.roles.hookspecs import hookimpl
 from mlopsfw.kernel.roles.provider import Provider
@@ -39,6 +39,8 @@ class SplitParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         validation: By fraction: its share, 0 to 1. By time: its start; empty for none. By column: its values.
         test: Likewise. By time the three parts follow each other: train, validation, test.
         train: By column: its values; otherwise the remaining rows.
+        label_delay: By time: how long after its event a label is known, such as `7d`. Rows of train and validation whose label is not known
+            when the next part begins are left out: their labels overlap those that judge.
         start: By time: leave out rows before it.
         end: By time: leave out rows from it on.
         key: By fraction: columns whose values decide the part, so that rows of one key stay together, and keep their part when
@@ -53,6 +55,7 @@ class SplitParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     validation: float | str | tuple[str, ...] = ""
     test: float | str | tuple[str, ...] = ""
     train: str | tuple[str, ...] = ()
+    label_delay: str = ""
     start: str = ""
     end: str = ""
     key: tuple[str, ...] = ()
@@ -77,7 +80,10 @@ class SplitParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             if any(isinstance(limit, tuple) for limit in limits):
                 hint = 'Write test = "2013-03-01".'
                 raise ConfigError("a split by time takes dates, no list", key=self._first(tuple), hint=hint)
-            check_options(self, validation=instant, test=instant, start=instant, end=instant)
+            check_options(self, validation=instant, test=instant, start=instant, end=instant, label_delay=duration)
+        elif self.label_delay:
+            message = f"a split by {self.by} knows no time, and so no label_delay"
+            raise ConfigError(message, key="label_delay", hint='Omit it, or write by = "time".')
 
     @property
     def asked(self) -> set[str]:
@@ -192,6 +198,11 @@ def _by_time(rows: pl.LazyFrame, params: SplitParams) -> pl.Series:
         inside &= time >= instant_literal(params.start, kind)
     if params.end:
         inside &= time < instant_literal(params.end, kind)
+    delay, moment = duration(params.label_delay or "0s"), time.cast(pl.Datetime("us"))
+    for begin in (params.validation, params.test):
+        if delay and begin:
+            limit = instant_literal(str(begin), kind).cast(pl.Datetime("us"))
+            inside &= (moment >= limit) | (moment + delay <= limit)
     return _labels(rows, pl.when(inside).then(label))
 
 

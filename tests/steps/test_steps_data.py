@@ -270,6 +270,8 @@ def test_rows_without_a_time_or_part_are_in_none():
         {"by": "fraction", "test": 1.0},
         {"by": "fraction", "test": 0.6, "validation": 0.4},
         {"by": "fraction", "test": "a"},
+        {"by": "fraction", "test": 0.2, "label_delay": "1d"},
+        {"by": "time", "column": "day", "test": "2013-01-02", "label_delay": "soon"},
         {"by": "time", "test": "2013-01-01"},
         {"by": "time", "column": "day", "test": 0.2},
         {"by": "time", "column": "day", "test": "yesterday"},
@@ -315,6 +317,21 @@ def test_a_part_that_was_asked_for_and_gets_no_rows_fails_the_step(make_project,
     assert run(["--project", str(project.root), "run", "--debug"]) == 1
     error = capsys.readouterr().err
     assert re.search(rf"step split leaves no rows for {part}\b.*\n.*{hint}", error), error
+
+
+@pytest.mark.parametrize("kind", [pl.Date, pl.Datetime("ns"), pl.Datetime("us", "Asia/Tokyo")])
+def test_rows_whose_label_is_known_too_late_are_in_no_part(kind):
+    day = pl.date_range(pl.date(2026, 3, 1), pl.date(2026, 3, 30), "1d", eager=True)
+    rows = pl.DataFrame(
+        {
+            "day": day.cast(kind)
+            if not getattr(kind, "time_zone", None)
+            else day.cast(pl.Datetime("us")).dt.replace_time_zone(kind.time_zone)
+        }
+    )
+    params = SplitParams(by="time", column="day", validation="2026-03-11", test="2026-03-21", label_delay="72h")
+    days = {name: part["day"].dt.day().to_list() for name, part in parts_of(rows, params).items()}
+    assert days == {"train": [*range(1, 9)], "validation": [*range(11, 19)], "test": [*range(21, 31)]}
 
 
 def test_rows_with_a_time_are_drawn_only_with_consent(make_project, capsys):

@@ -133,6 +133,7 @@ def _purpose(manifest: Manifest | None) -> Iterator[str]:
         "Task": manifest.task,
         "Predicts": manifest.target,
         "Outputs": ", ".join(each.name for each in manifest.outputs),
+        "Calibration": manifest.facts.get("calibration", ""),
     }
     yield _table([*task.items(), ("Formats", ", ".join(manifest.formats))])
     yield "Inputs:"
