@@ -26,6 +26,7 @@ import pytest
 from mlopsfw.features.signature import Signature
 from mlopsfw.kernel.base.errors import BundleError
 from mlopsfw.kernel.roles.bundle import Manifest, Runtime
+from mlopsfw.kernel.roles.training import TrainedModel, TrainingTask
 from mlopsfw.models import bundle
 from mlopsfw.models.bundle.answers import Answers, as_lists
 from mlopsfw.testing.bundles import bundle_of
@@ -34,7 +35,14 @@ from mlopsfw.testing.trainer import Context, RecordedData
 if TYPE_CHECKING:
     import polars as pl
 
-    from mlopsfw.kernel.roles.training import Trainer, TrainingTask
+    from mlopsfw.kernel.roles.training import Trainer
+
+_NO_MODELS = {
+    "empty": b"",
+    "pickle": b"\x80\x04\x95\x0bcos\nsystem\n(S'true'\ntR.",
+    "zip": b"PK\x03\x04" + bytes(64),
+    "json": b"[]",
+}
 
 
 class RuntimeConformance:
@@ -115,16 +123,28 @@ class RuntimeConformance:
         with pytest.raises(BundleError):
             runtime.load(folder, manifest)
 
-    @pytest.mark.parametrize(
-        "data", [b"", b"\x80\x04\x95\x0bcos\nsystem\n(S'true'\ntR.", b"PK\x03\x04" + bytes(64), b"[]"],
-        ids=["empty", "pickle", "zip", "json"],
-    )  # fmt: skip
+    @pytest.mark.parametrize("data", _NO_MODELS.values(), ids=_NO_MODELS)
     def test_what_is_no_model_is_refused(self, runtime: Runtime, folder: Path, manifest: Manifest, data: bytes) -> None:
         name = next(iter(manifest.formats.values()))
         (folder / name).write_bytes(data)
         listed = msgspec.structs.replace(manifest, files={**manifest.files, name: hashlib.sha256(data).hexdigest()})
         with pytest.raises(BundleError):
             runtime.load(folder, listed)
+
+    @pytest.mark.parametrize("data", _NO_MODELS.values(), ids=_NO_MODELS)
+    def test_what_is_no_model_is_not_adopted(
+        self, runtime: Runtime, manifest: Manifest, tmp_path: Path, data: bytes
+    ) -> None:
+        adopt = getattr(runtime, "adopt", None)
+        if adopt is None:
+            pytest.skip("it takes no files that were made elsewhere")
+        form, name = next(iter(manifest.formats.items()))
+        file = tmp_path / "elsewhere" / name
+        file.parent.mkdir(parents=True)
+        file.write_bytes(data)
+        model = TrainedModel(inputs=(), files={name: file}, formats={form: name})
+        with pytest.raises(BundleError):
+            adopt(TrainingTask(task="", target=""), model, file.parent)
 
     def test_outputs_that_the_model_does_not_have_are_refused(
         self, runtime: Runtime, folder: Path, manifest: Manifest

@@ -145,6 +145,17 @@ def test_a_run_that_goes_on_waits_for_its_end_unless_asked_for(project, tmp_path
     assert project.runs.get(result.runs[1].run).status == "interrupted"
 
 
+def test_a_nested_run_names_its_parent_and_the_commit_of_the_code_is_kept(project, tmp_path):
+    store = copied("mlruns3", tmp_path)
+    (meta,) = (file for file in store.glob("*/*/meta.yaml") if "run_name: second" in file.read_text())
+    tags = {"mlflow.parentRunId": "p1", "mlflow.source.git.commit": "a" * 40, "mlflow.user": "ada"}
+    for name, text in tags.items():
+        (meta.parent / "tags" / name).write_text(text)
+    view = project.runs.get(imported(project, store).runs[1].run)
+    assert (view.params["mlflow_parent"], view.facts.code.commit) == ("p1", "a" * 40)
+    assert "ada" not in str(view)
+
+
 def test_the_verb_sums_up_and_the_other_import_has_its_short_form(project, tmp_path, capsys):
     store, here = copied("mlruns2", tmp_path), ["--project", str(project.root)]
     assert cli([*here, "import", "mlflow", str(store)]) == 0

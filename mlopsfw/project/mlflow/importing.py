@@ -235,6 +235,8 @@ def our_id(run: SourceRun) -> str:
 def _start(run: SourceRun) -> RunStarted:
     tags = {f"tag {name}": text for name, text in run.tags.items() if not name.startswith("mlflow.")}
     named = {"mlflow_run": run.id} | ({"mlflow_name": run.name} if run.name else {})
+    if parent := run.tags.get("mlflow.parentRunId"):
+        named["mlflow_parent"] = parent
     params = {**named, **{name: _value(text) for name, text in run.params.items()}, **tags}
     commit = run.tags.get("mlflow.source.git.commit", "")
     return RunStarted(
