@@ -9,6 +9,7 @@ import ast
 import importlib
 import inspect
 import json
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -131,6 +132,10 @@ def _steps() -> Iterator[str]:
         yield f"\n## `{name}`\n\n{provider.summary}.\n"
         yield from _wires(provider)
         yield from _table(provider.config)
+        for option, hint in get_type_hints(provider.config).items():
+            if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+                yield f"\n`{option}`: {description(hint)}\n"
+                yield from _table(hint)
 
 
 def _wires(provider: Any) -> Iterator[str]:
@@ -223,7 +228,7 @@ def _default(text: str) -> str:
     try:
         value = ast.literal_eval(text.strip("`"))
     except (ValueError, SyntaxError):
-        return "" if text.startswith("`Resources(") else text  # a record has a table of its own
+        return "" if re.match(r"`[A-Z]\w*\(", text) else text  # a record has a table of its own
     if value is None:
         return ""
     if isinstance(value, dict):

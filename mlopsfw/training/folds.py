@@ -33,7 +33,7 @@ _ROW = "\1row"
 
 
 class Folds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How rows are divided into folds. The rows' event time is the `time` of the training task.
+    """How rows are divided into folds. Their event time is the `time` of what is trained.
 
     Args:
         by: `time` (each fold is later than the rows that its model learns from), `purged` (blocks of time, each judged
