@@ -173,10 +173,19 @@ def test_a_thousand_rows(benchmark, servers):
     print(f"\n    1,000 rows: {benchmark.stats.stats.min * 1e3:.1f} ms, FastAPI {peer_seconds * 1e3:.1f} ms")
 
 
+@pytest.fixture(scope="module")
+def beside(project, bundle):
+    """The port of a server of ours alone."""
+    deployer = project.providers.deployer().deployer
+    spec = EndpointSpec(endpoint="beside", model="beside", version=1, bundle=bundle, revision=1)
+    yield _port(deployer.deploy(spec).url)
+    deployer.stop("beside")
+
+
 @pytest.mark.parametrize("form", ["infer", "records"])
-def test_single_rows_beside_bodies_of_100_000(benchmark, servers, form):
+def test_single_rows_beside_bodies_of_100_000(benchmark, beside, form):
     """50 single rows a second, alone and beside three clients that each send 100,000 rows again and again."""
-    port, infer = _port(servers["ours"][0]), "/v2/models/bench/infer"
+    port, infer = beside, "/v2/models/beside/infer"
     rows = [{**ROW, "distance": n / 7} for n in range(100_000)]
     long = json.dumps(infer_body(*rows) if form == "infer" else {"dataframe_records": rows}).encode()
     path = infer if form == "infer" else "/invocations"

@@ -24,7 +24,7 @@ class HttpConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         labels_per_request: The most labels of one request.
         labels_per_second: The most labels per second of one client, by its address; 0 for no limit. All clients together may send eight times that.
         hosts: Further names that clients may send in the Host header.
-        max_body: The most bytes of a request's body.
+        max_body: The most bytes of a request's body. All bodies in progress together may hold eight times that.
         drain_seconds: How long a replaced server still answers requests on open connections.
         grace_seconds: How long current requests may take after that.
         start_timeout: Seconds to load a new model and replay its golden rows.
