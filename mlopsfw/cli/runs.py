@@ -12,6 +12,7 @@ import click
 from mlopsfw.cli.output import emit_json, json_option, pass_project, pass_snapshot, printable, table
 from mlopsfw.cli.output_file import OutputFile, write_file
 from mlopsfw.cli.run_artifact import get
+from mlopsfw.cli.run_trials import trials
 from mlopsfw.kernel.base.errors import UsageError
 from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.pipeline.run.search import STATUSES
@@ -27,6 +28,7 @@ def runs() -> None:
 
 
 runs.add_command(get)
+runs.add_command(trials)
 
 
 _html_option = click.option(

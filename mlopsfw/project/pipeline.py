@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mlopsfw.pipeline.cache.results import Results
@@ -12,19 +14,31 @@ from mlopsfw.pipeline.run.session import Sessions
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.roles.engine import Engine, StepResult, StepSpec
+    from mlopsfw.pipeline.graph.step import StepContext
+    from mlopsfw.pipeline.run.children import Children
     from mlopsfw.project.wiring import Wiring
 
 
 def sessions(project: Wiring) -> Sessions:
     """Return what starts, resumes and plans runs of the project's pipeline."""
-    execution = Execution(
+    return Sessions(_execution(project), project.config, project.steps, project.plugins, project.runs)
+
+
+def children(project: Wiring) -> Callable[[StepContext], Children]:
+    """Return what gives a running step children."""
+    from mlopsfw.pipeline.run.children import Children
+
+    return partial(Children, _execution(project), project.pipeline, project.config)
+
+
+def _execution(project: Wiring) -> Execution:
+    return Execution(
         services=project.services,
         workers=_Workers(project),
         results=Results(project.services, project.datasets),
         inputs=Inputs(project.components),
         parts=Parts(project.values, project.datasets),
     )
-    return Sessions(execution, project.config, project.steps, project.plugins, project.runs)
 
 
 class _Workers:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -67,15 +67,25 @@ class Providers:
         self._closing.callback(storage.close)
         return storage
 
-    def trainer(self, name: str = "") -> Trainer:
-        """Return the trainer of a name, the default one for none."""
-        from mlopsfw.project.trainers import CheckedTrainer
+    def trainer(self, name: str = "", options: Mapping[str, Any] | None = None) -> Trainer:
+        """Return the trainer of a name, the default one for none; with `options`, one of its own that has these too."""
+        from mlopsfw.project.trainers import CheckedTrainer, with_options
 
         [(_, selection)] = self._config.providers(f"trainer.{name}")
-        if selection.called not in self._trainers:
-            trainer, claim = self._build("trainer", selection), self._plugins.catalog.find("trainer", selection.use)
-            self._trainers[selection.called] = CheckedTrainer(trainer, claim, selection.called)
+        if options or selection.called not in self._trainers:
+            built = self._build("trainer", with_options(selection, options or {}))
+            trainer = CheckedTrainer(built, self._plugins.catalog.find("trainer", selection.use), selection.called)
+            if options:
+                return trainer
+            self._trainers[selection.called] = trainer
         return self._trainers[selection.called]
+
+    def trainer_options(self, name: str, options: Mapping[str, Any]) -> tuple[str, msgspec.Struct]:
+        """Return what a trainer is called, and its options with others on top. Raise `ConfigError` if one is wrong."""
+        from mlopsfw.project.trainers import with_options
+
+        [(_, selection)] = self._config.providers(f"trainer.{name}")
+        return selection.called, self._plugins.selected("trainer", with_options(selection, options), self._config)[2]
 
     def deployer(self, name: str = "") -> NamedDeployer:
         """Return the deployer of a name, the default one for none."""

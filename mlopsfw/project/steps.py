@@ -12,6 +12,7 @@ from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.kernel.config.model import ProjectConfig, Selection, StepConfig
 from mlopsfw.kernel.plugins.blame import blaming
 from mlopsfw.kernel.roles.step import Step
+from mlopsfw.project.pipeline import children
 
 if TYPE_CHECKING:
     import msgspec
@@ -92,6 +93,7 @@ class StepParts:
         self._makers: dict[str, Callable[[], object]] = {
             "alerts": lambda: project.alerts,
             "bundles": lambda: project.bundles,
+            "children": lambda: children(project),
             "contracts": lambda: project.contract_checks,
             "datasets": lambda: project.datasets,
             "endpoints": lambda: project.endpoints,
@@ -102,6 +104,7 @@ class StepParts:
             "origins": lambda: _origins(project),
             "privacy": lambda: project.privacy,
             "runs": lambda: project.runs,
+            "trainer_options": lambda: project.providers.trainer_options,
             "trainers": lambda: project.providers.trainer,
         }
 

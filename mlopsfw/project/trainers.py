@@ -16,6 +16,7 @@ from mlopsfw.kernel.roles.bundle import OutputColumn, SignatureColumn
 from mlopsfw.kernel.roles.training import Ability, TrainedModel
 
 if TYPE_CHECKING:
+    from mlopsfw.kernel.config.model import Selection
     from mlopsfw.kernel.plugins.catalog import Claim
     from mlopsfw.kernel.roles.training import Trainer, TrainingContext, TrainingData, TrainingTask
 
@@ -72,6 +73,15 @@ class CheckedTrainer:
         ):
             if asked and ability not in self.abilities:
                 raise UsageError(f"the trainer {self._name!r} would ignore {what}", hint=hint)
+
+
+def with_options(selection: Selection, options: Mapping[str, Any]) -> Selection:
+    """Return a selection with options on top of its own; `params.C` is `C` in its table `params`."""
+    merged = dict(selection.options)
+    for name, value in options.items():
+        table, *inner = name.split(".", 1)
+        merged[table] = {**merged.get(table, {}), inner[0]: value} if inner else value
+    return msgspec.structs.replace(selection, options=merged)
 
 
 def _names(value: object, what: str, example: str) -> Collection[str]:

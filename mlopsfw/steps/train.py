@@ -13,8 +13,10 @@ from mlopsfw.kernel.roles.provider import Provider
 from mlopsfw.kernel.roles.step import Step
 from mlopsfw.kernel.roles.training import TrainingData, TrainingTask
 from mlopsfw.pipeline.graph.step import BundleFolder, StepContext
+from mlopsfw.training.search.settings import Tune
 
 if TYPE_CHECKING:
+    from mlopsfw.kernel.roles.artifact import Artifact
     from mlopsfw.kernel.roles.derived import Derived
     from mlopsfw.kernel.roles.host import Host
     from mlopsfw.kernel.roles.training import TrainedModel
@@ -54,6 +56,16 @@ class TrainParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     trainer: str = ""
 
 
+class FitParams(TrainParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[steps.train]`, with the search for what to train.
+
+    Args:
+        tune: The search for the best trainer and its options; the winner then learns from all rows.
+    """
+
+    tune: Tune | None = None
+
+
 def _run(
     params: TrainParams,
     context: StepContext,
@@ -67,14 +79,25 @@ def _run(
     task = training_task(params, context, privacy, train)
     valid: TrainingData | None = context.load("valid", TrainingData) if "valid" in context.inputs else None
     trained = trainers(params.trainer).fit(task, train, valid, context)
+    return {"model": stored_model(trained, task, train, context, bundles=bundles, origins=origins)}
+
+
+def stored_model(
+    trained: TrainedModel,
+    task: TrainingTask,
+    train: TrainingData,
+    context: StepContext,
+    *,
+    bundles: BundleStore,
+    origins: ColumnOrigins,
+) -> Artifact:
+    """Store a trained model as a bundle, and log what it is and what a request carries."""
     _report(context, trained)
     folder = context.scratch / "bundle"
     manifest = bundles.write(folder, trained, task, train)
     _tell_request(origins, context, [column.name for column in manifest.inputs])
     artifact = context.values.store(BundleFolder(folder), "model")
-    return {
-        "model": msgspec.structs.replace(artifact, meta={**artifact.meta, "task": task.task, "target": task.target})
-    }
+    return msgspec.structs.replace(artifact, meta={**artifact.meta, "task": task.task, "target": task.target})
 
 
 def training_task(params: TrainParams, context: StepContext, privacy: Privacy, rows: TrainingData) -> TrainingTask:
@@ -133,8 +156,18 @@ def _report(context: StepContext, trained: TrainedModel) -> None:
     context.log(", ".join(f"{name} {value:.4g}" for name, value in trained.metrics.items()))
 
 
-def build(params: TrainParams, _host: Host) -> Step:
+def build(params: FitParams, _host: Host) -> Step:
     """Return the step with these options."""
+    if params.tune is not None:
+        from mlopsfw.steps.search import search
+
+        names = params.tune.trainers or (params.trainer,)
+        return Step(
+            run=partial(search, params, params.tune),
+            inputs=("train", *params.lookup),
+            outputs=("model", "search"),
+            plugins=(*(f"trainer.{name}" for name in names), "metric"),
+        )
     return Step(
         run=partial(_run, params),
         inputs=("train", *params.lookup),
@@ -147,4 +180,4 @@ def build(params: TrainParams, _host: Host) -> Step:
 @hookimpl
 def mlopsfw_steps() -> Iterable[Provider[Step]]:
     """Offer the step `train`."""
-    yield Provider("train", TrainParams, build, "Train a model with the selected trainer, and store it as a bundle")
+    yield Provider("train", FitParams, build, "Train a model with the selected trainer, and store it as a bundle")

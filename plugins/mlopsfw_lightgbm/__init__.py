@@ -5,9 +5,9 @@ Both are in this package, since both turn columns into numbers by the same `Enco
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
@@ -53,6 +53,19 @@ class LightGbmConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     lambda_l2: _Penalty = 0.0
     max_bin: Annotated[int, msgspec.Meta(ge=2, le=65535)] = 255
     num_threads: _NotNegative = 1
+
+    @property
+    def search_space(self) -> Mapping[str, Mapping[str, Any]]:
+        """What a search varies by default."""
+        return {
+            "num_iterations": {"low": 50, "high": 1000, "log": True},
+            "learning_rate": {"low": 0.01, "high": 0.3, "log": True},
+            "num_leaves": {"low": 4, "high": 128, "log": True},
+            "min_data_in_leaf": {"low": 5, "high": 200, "log": True},
+            "feature_fraction": {"low": 0.4, "high": 1.0},
+            "bagging_fraction": {"low": 0.5, "high": 1.0},
+            "lambda_l2": {"low": 1e-3, "high": 100.0, "log": True},
+        }
 
 
 class LightGbmRuntimeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -5,7 +5,7 @@ Both are in this package, since both give the estimator the same frame, and chec
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -43,6 +43,39 @@ class SklearnConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
                 key="factory" if self.factory else "estimator",
                 hint='Set estimator = "sklearn.linear_model:LogisticRegression", or factory = "acme.models:make" for a Pipeline.',
             )
+
+    @property
+    def search_space(self) -> Mapping[str, Mapping[str, Any]]:
+        """What a search varies by default: nothing of an estimator that is not listed here, or that a factory makes."""
+        return {f"params.{name}": values for name, values in _SPACES.get(self.estimator.partition(":")[2], {}).items()}
+
+
+_Values = dict[str, dict[str, Any]]
+_STRENGTH = {"low": 1e-3, "high": 1e3, "log": True}
+_FOREST: _Values = {
+    "n_estimators": {"low": 100, "high": 500, "log": True},
+    "min_samples_leaf": {"low": 1, "high": 50, "log": True},
+    "max_features": {"low": 0.2, "high": 1.0},
+}
+_BOOSTED: _Values = {
+    "learning_rate": {"low": 0.01, "high": 0.3, "log": True},
+    "max_iter": {"low": 50, "high": 1000, "log": True},
+    "max_leaf_nodes": {"low": 4, "high": 128, "log": True},
+    "min_samples_leaf": {"low": 5, "high": 200, "log": True},
+}
+_SPACES: dict[str, _Values] = {
+    "LogisticRegression": {"C": _STRENGTH},
+    "Ridge": {"alpha": _STRENGTH},
+    "Lasso": {"alpha": {"low": 1e-5, "high": 10.0, "log": True}},
+    "RandomForestClassifier": _FOREST,
+    "RandomForestRegressor": _FOREST,
+    "ExtraTreesClassifier": _FOREST,
+    "ExtraTreesRegressor": _FOREST,
+    "HistGradientBoostingClassifier": _BOOSTED,
+    "HistGradientBoostingRegressor": _BOOSTED,
+    "KNeighborsClassifier": {"n_neighbors": {"low": 1, "high": 100, "log": True}},
+    "KNeighborsRegressor": {"n_neighbors": {"low": 1, "high": 100, "log": True}},
+}
 
 
 class SkopsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

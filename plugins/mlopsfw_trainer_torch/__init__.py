@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
@@ -61,6 +61,16 @@ class TorchConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     precision: Literal["auto", "full", "mixed"] = "auto"
     threads: _NotNegative = 1
     checkpoint_every: _NotNegative = 0
+
+    @property
+    def search_space(self) -> Mapping[str, Mapping[str, Any]]:
+        """What a search varies by default."""
+        return {
+            "learning_rate": {"low": 1e-3, "high": 3e-2, "log": True},
+            "hidden": {"choices": ((64,), (128, 64), (256, 128), (256, 256, 128))},
+            "dropout": {"low": 0.0, "high": 0.4},
+            "weight_decay": {"low": 1e-6, "high": 1e-2, "log": True},
+        }
 
 
 def build(config: TorchConfig, host: Host) -> Trainer:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
@@ -54,6 +54,19 @@ class XgBoostConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     max_bin: Annotated[int, msgspec.Meta(ge=2, le=65535)] = 256
     max_cat_to_onehot: _Positive = 4
     nthread: _NotNegative = 1
+
+    @property
+    def search_space(self) -> Mapping[str, Mapping[str, Any]]:
+        """What a search varies by default."""
+        return {
+            "num_boost_round": {"low": 50, "high": 1000, "log": True},
+            "learning_rate": {"low": 0.01, "high": 0.3, "log": True},
+            "max_depth": {"low": 2, "high": 10},
+            "min_child_weight": {"low": 0.5, "high": 100.0, "log": True},
+            "subsample": {"low": 0.5, "high": 1.0},
+            "colsample_bytree": {"low": 0.4, "high": 1.0},
+            "reg_lambda": {"low": 1e-3, "high": 100.0, "log": True},
+        }
 
     def __post_init__(self) -> None:
         if not self.max_depth and not self.max_leaves:

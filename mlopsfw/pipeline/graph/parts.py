@@ -98,6 +98,14 @@ class Runs(Protocol):
 class Trainers(Protocol):
     """The component `trainers`: the trainers in the configuration."""
 
-    def __call__(self, name: str = "") -> Trainer:
-        """Return the trainer `name`, by default the default one. Raise `ConfigError`."""
+    def __call__(self, name: str = "", options: Mapping[str, Any] | None = None) -> Trainer:
+        """Return the trainer `name`, by default the default one, with other options on top. Raise `ConfigError`."""
+        ...
+
+
+class TrainerOptions(Protocol):
+    """The component `trainer_options`: the options of the trainers in the configuration."""
+
+    def __call__(self, name: str, options: Mapping[str, Any]) -> tuple[str, Any]:
+        """Return what a trainer is called, and its options with others on top. Raise `ConfigError`."""
         ...

@@ -11,6 +11,7 @@ from mlopsfw.kernel.base.errors import UnknownName
 from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.lineage.references import parse_reference
+from mlopsfw.pipeline.run.child import Child, history
 from mlopsfw.pipeline.run.flow import RunFlow, inputs_of, wiring_of
 from mlopsfw.pipeline.run.liveness import is_lost
 from mlopsfw.pipeline.run.metrics import Metric, read_open_logs, read_segment
@@ -77,6 +78,10 @@ class Runs:
         if any(step.failure for step in view.steps.values()):
             return self._folded(resolved, self._words.clear(self._events(resolved)))
         return view
+
+    def children(self, run: str, step: str) -> list[Child]:
+        """Return the children of a step of a run, in the order of their numbers."""
+        return history(self._words.clear(self._events(self.resolve(run))), step).children
 
     def resolve(self, run: str) -> str:
         """Return the full id that `run` stands for. Raise `UnknownName`."""

@@ -1,0 +1,77 @@
+"""`runs trials`: the trials of a search."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from mlopsfw.cli.output import emit_json, json_option, pass_snapshot, table
+from mlopsfw.kernel.base.errors import UnknownName
+
+if TYPE_CHECKING:
+    from mlopsfw.project.facade import Project
+    from mlopsfw.training.search.trials import Trial
+
+
+@click.command()
+@click.argument("run_id", metavar="RUN")
+@click.argument("step", required=False, default="")
+@json_option
+@pass_snapshot
+def trials(project: Project, run_id: str, step: str, *, as_json: bool) -> None:
+    """List the trials of the search of STEP in RUN, best first. By default of the only step that searches."""
+    made = _trials(project, run_id, step)
+    if as_json:
+        emit_json(msgspec.to_builtins(made))
+        return
+    rows = [
+        {
+            "trial": trial.number,
+            "status": trial.status,
+            "value": trial.value,
+            "seconds": round(trial.seconds, 2),
+            "trainer": trial.params.get("trainer"),
+            "params": ", ".join(_short(name, value) for name, value in trial.params.items() if name != "trainer"),
+            "why": trial.why,
+        }
+        for trial in made
+    ]
+    columns = (
+        "trial",
+        "status",
+        "value",
+        "seconds",
+        "trainer",
+        "params",
+        *(["why"] if any(row["why"] for row in rows) else []),
+    )
+    table(rows, columns, empty="No trials yet.")
+
+
+def _short(name: str, value: object) -> str:
+    return f"{name.partition('.')[2] or name}={f'{value:.4g}' if isinstance(value, float) else value}"
+
+
+def _trials(project: Project, run_id: str, name: str) -> list[Trial]:
+    from mlopsfw.training.search.trials import trials_of
+
+    run = project.runs.resolve(run_id)
+    step, params = _searching(project, run, name)
+    metric = params["tune"].get("metric") or project.metrics.primary(params["task"])
+    made = trials_of(project.runs.children(run, step), project.values.load, metric)
+    sign = -1 if project.metrics[metric].higher_is_better else 1
+    return sorted(made, key=lambda trial: (trial.value is None, sign * (trial.value or 0.0)))
+
+
+def _searching(project: Project, run: str, name: str) -> tuple[str, dict[str, Any]]:
+    """Return the step that searches. Raise `UnknownName` where there is none of that name, or several."""
+    configured = project.runs.config(run).get("steps", {})
+    steps = {key: each["params"] for key, each in configured.items() if "tune" in each.get("params", {})}
+    if name not in steps and (name or len(steps) != 1):
+        hint = (
+            f"Those that search: {', '.join(steps)}." if steps else "A step that trains searches by its table `tune`."
+        )
+        raise UnknownName(f"run {run} has no step {name!r} that searches" if name else "name the step", hint=hint)
+    return (name, steps[name]) if name else next(iter(steps.items()))

@@ -1,0 +1,191 @@
+"""Children of a step that runs: attempts like its own, made by its engine beside it, recorded and cached one by one.
+
+A child `fit[3]` of the step `fit` is the same step with one more input. The run's stream says what each child was given and what came of it,
+so that a step which is started again knows its children.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mlopsfw.kernel.roles.engine import Failure, Handle, Resources, StepResult, StepSpec
+from mlopsfw.lineage import canonical
+from mlopsfw.pipeline.cache.events import Result
+from mlopsfw.pipeline.cache.key import Fingerprint
+from mlopsfw.pipeline.graph.partnames import part_name
+from mlopsfw.pipeline.run.child import GIVEN, history
+from mlopsfw.pipeline.run.events import StepCached, StepFailed, StepFinished, StepStarted
+
+if TYPE_CHECKING:
+    from mlopsfw.kernel.config.model import ProjectConfig
+    from mlopsfw.kernel.events.record import EventRecord
+    from mlopsfw.kernel.roles.artifact import Artifact
+    from mlopsfw.pipeline.graph.step import StepContext
+    from mlopsfw.pipeline.run.execution import Execution
+    from mlopsfw.pipeline.run.session import Sessions
+
+
+@dataclass(kw_only=True)
+class _Running:
+    number: int
+    attempt: int
+    key: Fingerprint
+    handle: Handle
+
+
+class Children:
+    """The children of one attempt of a step.
+
+    Args:
+        execution: The parts that carry out runs.
+        sessions: Have the graph, and make cache keys.
+        config: The project's.
+        context: Of the attempt.
+    """
+
+    def __init__(self, execution: Execution, sessions: Sessions, config: ProjectConfig, context: StepContext) -> None:
+        self._services, self._workers, self._results = execution.services, execution.workers, execution.results
+        self._config, self._context = config.to_json(), context
+        self._stream = self._services.ledger.stream(f"run/{context.run}")
+        self.past = history(self._stream.events(), context.step)
+        self._node = sessions.graph.nodes[context.step]
+        self._prints = sessions.fingerprinter()
+        self._keys: dict[tuple[str, ...], Fingerprint] = {}
+        self._environment = self._services.blobs.put(canonical.encode(self._prints.environment))
+        self._running: dict[int, _Running] = {}
+
+    @property
+    def slots(self) -> int:
+        """How many children can run at once."""
+        return self._workers.engine(self._node.engine).slots
+
+    @property
+    def resources(self) -> Resources:
+        """What each child asks for: what its step asks for, else its share of the cores."""
+        asked = self._context.resources
+        cores = self._workers.engine(self._node.engine).capacity(Resources()).cpus
+        return asked if asked.cpus else msgspec.structs.replace(asked, cpus=float(max(1, int(cores / self.slots))))
+
+    def key(self, counts: Mapping[str, Any], plugins: Sequence[str]) -> Fingerprint:
+        """Return the cache key of a child.
+
+        Args:
+            counts: What its result depends on besides the inputs and the plugins, as JSON values.
+            plugins: Of the step's, those that it uses.
+        """
+        names = tuple(plugins)
+        if names not in self._keys and self._node.plugin is not None:
+            node = replace(self._node, plugin=replace(self._node.plugin, plugins=names))
+            self._keys[names] = self._prints.fingerprint(node, self._context.inputs)
+        return msgspec.structs.replace(self._keys[names], step="", params=counts)
+
+    def cached(self, number: int, given: Artifact, key: Fingerprint) -> Mapping[str, Artifact] | None:
+        """Return a kept result, and record that it was used; None where there is none."""
+        kept = self._results.find(key.key) if self._node.config.cache else None
+        if kept is not None:
+            inputs = {**self._context.inputs, GIVEN: given}
+            name = part_name(self._context.step, number)
+            self._append(
+                StepCached(step=name, inputs=inputs, outputs=kept.outputs, from_run=kept.run, fingerprint=key.key)
+            )
+        return None if kept is None else kept.outputs
+
+    def start(self, number: int, given: Artifact, key: Fingerprint, *, output: str, attempt: int = 1) -> None:
+        """Start a child, or an attempt after one that was lost: it finds the checkpoints of that one."""
+        name, inputs = part_name(self._context.step, number), {**self._context.inputs, GIVEN: given}
+        spec = StepSpec(
+            project=str(self._services.workspace.root),
+            config=self._config,
+            run=self._context.run,
+            step=name,
+            attempt=attempt,
+            epoch=self.past.epoch,
+            inputs=inputs,
+            outputs=(output,),
+            fingerprint=key.key,
+            resources=self.resources,
+        )
+        started = StepStarted(step=name, attempt=attempt, inputs=inputs, fingerprint=key.key, engine=self._node.engine)
+        self._append(started)
+        handle = self._workers.engine(self._node.engine).submit(spec)
+        self._running[number] = _Running(number=number, attempt=attempt, key=key, handle=handle)
+
+    def ended(self, timeout: float) -> Iterator[tuple[int, StepResult]]:
+        """Yield the children that have ended, within `timeout` seconds: whoever takes one records it by `record`."""
+        for number, child in list(self._running.items()):
+            result = child.handle.wait(timeout / max(1, len(self._running)))
+            if result is not None:
+                yield number, result
+
+    def record(self, number: int, result: StepResult, *, keep: bool) -> None:
+        """Record what came of a child.
+
+        Args:
+            number: Its number.
+            result: Of its attempt.
+            keep: Whether another run may use its result.
+        """
+        child, name = self._running.pop(number), part_name(self._context.step, number)
+        for stream, seq in result.events:  # observers of the step's own process pass them on
+            self._services.ledger.announce(stream, seq)
+        if result.failure is not None:
+            self._append(self._failed(name, child, result, result.failure))
+            return
+        keep = keep and not self._prints.codebase.changed()
+        finished = StepFinished(
+            step=name,
+            attempt=child.attempt,
+            outputs=result.outputs,
+            seconds=result.seconds,
+            metrics=result.metrics,
+            node=result.node,
+            logs=result.logs,
+            fingerprint=child.key.key if keep else "",
+        )
+        self._append(finished)
+        if keep and self._node.cacheable:
+            self._keep(name, child.key, result)
+
+    def _failed(self, name: str, child: _Running, result: StepResult, failure: Failure) -> StepFailed:
+        return StepFailed(
+            step=name,
+            attempt=child.attempt,
+            error=failure.type,
+            message=failure.message,
+            exit_code=failure.exit_code,
+            lost=failure.lost,
+            traceback=self._services.blobs.put(failure.traceback.encode()) if failure.traceback else "",
+            logs=result.logs,
+            node=result.node,
+        )
+
+    def _keep(self, name: str, key: Fingerprint, result: StepResult) -> None:
+        entry = Result(
+            run=self._context.run,
+            step=name,
+            outputs=result.outputs,
+            fingerprint=key,
+            seconds=result.seconds,
+            environment=self._environment,
+        )
+        self._results.keep(key.key, entry)
+
+    def cancel(self) -> list[tuple[int, StepResult]]:
+        """End the children that run; return what came of them."""
+        for child in self._running.values():
+            child.handle.cancel()
+        return [(number, child.handle.wait() or StepResult()) for number, child in list(self._running.items())]
+
+    def close(self) -> None:
+        """End the children that run, and the workers. What is not recorded counts as running when the step starts again."""
+        self._workers.renew()
+
+    def _folder(self, number: int) -> Any:
+        return self._services.workspace.private_folder("runs", self._context.run, part_name(self._context.step, number))
+
+    def _append(self, record: EventRecord) -> None:
+        self._stream.append(record, epoch=self.past.epoch)

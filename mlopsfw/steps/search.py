@@ -1,0 +1,157 @@
+"""The search of a `train` step: trials side by side as children of the step, the winner trained on all rows, and how optimistic that was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mlopsfw.kernel.base.errors import ConfigError
+from mlopsfw.pipeline.run.child import GIVEN
+from mlopsfw.steps.trial import QuietContext, run_trial, work_of
+from mlopsfw.training.search.space import Proposal, Space
+
+if TYPE_CHECKING:
+    from mlopsfw.kernel.roles.artifact import Artifact
+    from mlopsfw.kernel.roles.training import Trainer
+    from mlopsfw.models.bundle import BundleStore
+    from mlopsfw.models.metrics import MetricSet
+    from mlopsfw.pipeline.graph.parts import TrainerOptions, Trainers
+    from mlopsfw.pipeline.graph.step import StepContext
+    from mlopsfw.pipeline.run.children import Children
+    from mlopsfw.privacy.marks import Privacy
+    from mlopsfw.steps.origins import ColumnOrigins
+    from mlopsfw.steps.train import FitParams
+    from mlopsfw.steps.trial import Work
+    from mlopsfw.training.search.settings import Tune
+    from mlopsfw.training.search.trials import Trial
+
+
+def search(
+    params: FitParams,
+    tune: Tune,
+    context: StepContext,
+    *,
+    trainers: Trainers,
+    trainer_options: TrainerOptions,
+    bundles: BundleStore,
+    metrics: MetricSet,
+    privacy: Privacy,
+    origins: ColumnOrigins,
+    children: Callable[[StepContext], Children],
+) -> Mapping[str, Any]:
+    """Search, and train the winner; or, as a child of the search, make one trial."""
+    from mlopsfw.steps.train import stored_model
+
+    work = work_of(params, tune, context, metrics, privacy)
+    if GIVEN in context.inputs:
+        return {"model": None, "search": run_trial(work, context, trainers=trainers, bundles=bundles)}
+    space = _space(work, tune, params.trainer, trainer_options)
+    trials, best = _searched(work, space, context, children(context))
+    proposal = Proposal.of(best.params)
+    trainer, task = trainers(proposal.trainer, proposal.options), work.with_features(proposal).task
+    report = _report(work, trials, best)
+    report["holdout"] = _holdout(work, proposal, context, trainer=trainer, bundles=bundles)
+    _tell(context, work, report)
+    trained = trainer.fit(task, work.data, None, context)
+    facts = {name: report[name] for name in ("metric", "best", "holdout", "counts")}
+    trained = msgspec.structs.replace(trained, facts={**trained.facts, "search": facts})
+    model = stored_model(trained, task, work.data, context, bundles=bundles, origins=origins)
+    return {"model": model, "search": _noted(context, report)}
+
+
+def _space(work: Work, tune: Tune, own: str, trainer_options: TrainerOptions) -> Space:
+    """Return the space, with every option checked at its ends. Raise `ConfigError`."""
+    suggested, starts = {}, {}
+    for name in tune.trainers or (own,):
+        called, record = trainer_options(name, {})
+        suggested[called] = getattr(record, "search_space", {})
+        starts[called] = _flat(msgspec.to_builtins(record))
+    space = Space.of(suggested, tune.space, only_given=tune.sampler == "grid")._replace(starts=starts)
+    for trainer, options in space.trainers.items():
+        for option, dimension in options.items():
+            for value in dimension.ends:
+                try:
+                    trainer_options(trainer, {option: value})
+                except ConfigError as error:
+                    message = f"space {trainer}.{option}: {value!r} is refused: {error.message}"
+                    raise ConfigError(message, key="tune.space", hint=error.hint) from None
+    if not any(space.trainers.values()) and len(space.trainers) == 1 and space.features is None:
+        hint = 'Write space = { "NAME.OPTION" = { low = …, high = … } }.'
+        raise ConfigError("there is nothing to search: the trainer suggests no options", key="tune.space", hint=hint)
+    work.subject.frame(space.columns())
+    return space
+
+
+def _flat(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options with those of tables beside them, as the space names them."""
+    tables = {name: value for name, value in options.items() if isinstance(value, dict)}
+    return {**options, **{f"{name}.{key}": each for name, table in tables.items() for key, each in table.items()}}
+
+
+def _searched(work: Work, space: Space, context: StepContext, children: Children) -> tuple[list[Trial], Trial]:
+    from mlopsfw.steps.trial_loop import TrialLoop
+    from mlopsfw.training.search.study import Study
+
+    study = Study(space, work.tune, maximize=work.higher_is_better, seed=work.subject.task.seed)
+    try:
+        loop = TrialLoop(work, study, space, children, context)
+        trials = loop.run()
+    finally:
+        children.close()
+    return trials, loop.best()
+
+
+def _report(work: Work, trials: list[Trial], best: Trial) -> dict[str, Any]:
+    counts: dict[str, int] = {}
+    for trial in trials:
+        counts[trial.status] = counts.get(trial.status, 0) + 1
+    return {
+        "metric": work.metric,
+        "by": work.tune.folds.order(work.subject.task),
+        "rows": len(work.seen),
+        "counts": counts,
+        "best": {"number": best.number, "value": best.value, "params": best.params},
+        "trials": [msgspec.to_builtins(trial) for trial in trials],
+    }
+
+
+def _holdout(
+    work: Work, proposal: Proposal, context: StepContext, *, trainer: Trainer, bundles: BundleStore
+) -> dict[str, Any] | None:
+    """Score the winner, trained on the rows that the search saw, on those that it did not see."""
+    from mlopsfw.training.crossfit import fit_rows, judged_by
+
+    if not len(work.unseen):
+        return None
+    subject = work.with_features(proposal)
+    model = fit_rows(subject, work.seen, "holdout", trainer=trainer, bundles=bundles, context=QuietContext(context))
+    values = judged_by(subject, model, work.unseen).mean(work.metrics, subject.task.task)
+    return {"rows": len(work.unseen), "value": values.get(work.metric), "metrics": values}
+
+
+def _tell(context: StepContext, work: Work, report: Mapping[str, Any]) -> None:
+    best, holdout = report["best"], report["holdout"]
+    counts = ", ".join(f"{count} {status}" for status, count in report["counts"].items())
+    context.log(f"{sum(report['counts'].values())} trials: {counts}")
+    context.log(
+        f"best: trial {best['number']}, {', '.join(f'{name} = {value}' for name, value in best['params'].items())}"
+    )
+    context.log_metric(f"search_{work.metric}", best["value"])
+    context.log(_optimism(work, report))
+    if holdout and holdout["value"] is not None:
+        context.log_metric(f"holdout_{work.metric}", holdout["value"])
+
+
+def _optimism(work: Work, report: Mapping[str, Any]) -> str:
+    """Return how the best of n trials fares on rows that none of them saw, in a sentence."""
+    says = f"the search says {work.metric} {report['best']['value']:.4f}"
+    holdout = report["holdout"]
+    if not holdout or holdout["value"] is None:
+        return f"{says}; the best of several is optimistic, and no rows were held out to show by how much"
+    return f"{says}, {holdout['rows']:,} rows that it did not see say {holdout['value']:.4f}"
+
+
+def _noted(context: StepContext, report: Mapping[str, Any]) -> Artifact:
+    return context.values.store(report, "search")

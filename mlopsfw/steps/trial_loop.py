@@ -1,0 +1,212 @@
+"""The loop of a search: starts trials while the budget lasts, takes what comes of them, and goes on after an interruption."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from mlopsfw.kernel.base.errors import DataError
+from mlopsfw.kernel.roles.engine import Failure, StepResult
+from mlopsfw.training.search.trials import OUTPUT, Trial, mean_of
+
+if TYPE_CHECKING:
+    from mlopsfw.kernel.roles.artifact import Artifact
+    from mlopsfw.pipeline.cache.key import Fingerprint
+    from mlopsfw.pipeline.graph.step import StepContext
+    from mlopsfw.pipeline.run.child import Child
+    from mlopsfw.pipeline.run.children import Children
+    from mlopsfw.steps.trial import Work
+    from mlopsfw.training.search.space import Space
+    from mlopsfw.training.search.study import Study
+
+_FAILURES = 10  # from the first trial on, after which a search gives up
+_PATIENCE = 0.05  # seconds
+_LAST_FITS = 2.5  # trainings after the search, in trainings of a fold: on all seen rows, and on all
+
+
+class TrialLoop:
+    """Makes the trials of one search.
+
+    Args:
+        work: The rows, and the settings.
+        study: Proposes.
+        space: Where it looks.
+        children: Make the trials.
+        context: Of the step.
+    """
+
+    def __init__(self, work: Work, study: Study, space: Space, children: Children, context: StepContext) -> None:
+        self._work, self._study, self._space, self._children, self._context = work, study, space, children, context
+        self._began = time.monotonic() - children.past.seconds
+        self._trials: dict[int, Trial] = {}
+        self._lost: deque[tuple[Child, Trial]] = deque()
+        self._points = self._grid() if work.tune.sampler == "grid" else None
+        self._running = 0
+
+    def run(self) -> list[Trial]:
+        """Make trials until the budget is spent. Raise `DataError` if all fail."""
+        for child in self._children.past.children:
+            self._remember(child)
+        slots = self._work.tune.parallel or self._children.slots
+        while True:
+            while self._running < slots and not self._is_late() and self._start():
+                pass
+            if not self._running:
+                break
+            for number, result in self._children.ended(_PATIENCE):
+                self._end(number, result)
+            if self._is_late():
+                self._stop()
+        return list(self._trials.values())
+
+    def best(self) -> Trial:
+        """Return the best trial; of equal ones the first. Raise `DataError` if there is none."""
+        valued = [trial for trial in self._trials.values() if trial.value is not None]
+        if not valued:
+            why = next((trial.why for trial in self._trials.values() if trial.why), "no trial was made")
+            raise DataError(f"each of {len(self._trials)} trials failed; the first: {why}")
+        return max(valued, key=self._rank)
+
+    def _rank(self, trial: Trial) -> float:
+        value = trial.value or 0.0
+        return value if self._work.higher_is_better else -value
+
+    # -- starting --------------------------------------------------------------------------------------------------------
+
+    def _start(self) -> bool:
+        """Start a trial, or take it from the cache. Return whether there was one to start."""
+        if self._lost:
+            child, trial = self._lost.popleft()
+            self._children.start(
+                child.number, child.given, self._key(trial.params), output=OUTPUT, attempt=child.attempt + 1
+            )
+            self._running += 1
+            return True
+        params = self._next()
+        if params is None:
+            return False
+        trial = self._trials[len(self._trials)] = Trial(number=len(self._trials), params=params)
+        given, key = self._context.values.store(params, "trial"), self._key(params)
+        cached = self._children.cached(trial.number, given, key)
+        if cached is None:
+            self._children.start(trial.number, given, key, output=OUTPUT)
+            self._running += 1
+        else:
+            trial.status = "cached"
+            self._take(trial, cached[OUTPUT])
+        return True
+
+    def _next(self) -> dict[str, Any] | None:
+        number, limit = len(self._trials), self._work.tune.trials
+        if limit and number >= limit:
+            return None
+        if self._points is None:
+            return self._study.propose(number)
+        point = next(self._points, None)
+        return None if point is None else self._study.repeat(number, point)
+
+    def _grid(self) -> Iterator[dict[str, Any]]:
+        for point in list(self._space.grid()):
+            if all(trial.params != point for trial in self._trials.values()):
+                yield point
+
+    def _key(self, params: Mapping[str, Any]) -> Fingerprint:
+        tune = self._work.tune
+        counts = {name: value for name, value in self._context.params.items() if name not in ("tune", "trainer")}
+        counts |= {"trial": dict(params), "holdout": tune.holdout, "folds": _plain(tune.folds)}
+        return self._children.key(counts, (f"trainer.{params['trainer']}", "metric"))
+
+    # -- ending ----------------------------------------------------------------------------------------------------------
+
+    def _remember(self, child: Child) -> None:
+        """Take in a trial of an earlier attempt of the step."""
+        params = self._context.values.load(child.given)
+        if not self._space.has(params):
+            return
+        number = child.number
+        trial = self._trials[number] = Trial(number=number, params=params, seconds=child.seconds)
+        self._study.repeat(number, params)
+        if child.status in ("done", "cached"):
+            trial.status = child.status
+            self._take(trial, child.outputs[OUTPUT])
+        elif child.status == "failed":
+            self._fail(trial, child.failure)
+        else:
+            self._lost.append((child, trial))
+
+    def _end(self, number: int, result: StepResult) -> None:
+        trial = self._trials[number]
+        self._running -= 1
+        self._children.record(number, result, keep=True)
+        trial.seconds = result.seconds
+        if result.failure is not None:
+            self._fail(trial, f"{result.failure.type}: {result.failure.message}")
+        else:
+            trial.status = "done"
+            self._take(trial, result.outputs[OUTPUT])
+
+    def _take(self, trial: Trial, artifact: Artifact) -> None:
+        trial.folds = self._context.values.load(artifact)["folds"]
+        trial.value = mean_of(trial.folds, self._work.metric)
+        if trial.value is None:
+            self._fail(trial, f"{self._work.metric} is undefined on every fold")
+            return
+        self._study.finish(trial.number, trial.value)
+        self._show()
+
+    def _fail(self, trial: Trial, why: str) -> None:
+        trial.status, trial.why = "failed", why
+        self._study.finish(trial.number, None)
+        self._context.log(f"trial {trial.number} failed: {why}")
+        trials = self._trials.values()
+        if len([each for each in trials if each.status == "failed"]) >= _FAILURES and not any(
+            each.value is not None for each in trials
+        ):
+            self.best()  # raises
+        self._show()
+
+    def _show(self) -> None:
+        tune, ended = self._work.tune, sum(trial.status != "running" for trial in self._trials.values())
+        shares = [
+            ended / tune.trials if tune.trials else 0.0,
+            self._seconds / (tune.minutes * 60) if tune.minutes else 0.0,
+        ]
+        valued = [trial for trial in self._trials.values() if trial.value is not None]
+        best = max(valued, key=self._rank) if valued else None
+        says = f", best {best.params['trainer']} {self._work.metric} {best.value:.4f}" if best else ""
+        self._context.progress(f"{ended} trials{says}", max(shares))
+
+    # -- time ------------------------------------------------------------------------------------------------------------
+
+    @property
+    def _seconds(self) -> float:
+        return time.monotonic() - self._began
+
+    def _is_late(self) -> bool:
+        """Return whether the time is over, but for the last trainings. A search makes one trial, however long that takes."""
+        minutes, valued = self._work.tune.minutes, [each for each in self._trials.values() if each.value is not None]
+        if not (minutes and valued):
+            return False
+        best = max(valued, key=self._rank)
+        return self._seconds + _LAST_FITS * best.seconds / len(self._work.folds) >= minutes * 60
+
+    def _stop(self) -> None:
+        """End the trials that run."""
+        failure = Failure(type="Stopped", message="the time of the search was over")
+        for number, result in self._children.cancel():
+            if result.failure is None:
+                self._end(number, result)
+                continue
+            self._children.record(number, StepResult(failure=failure, node=result.node), keep=False)
+            self._running -= 1
+            trial = self._trials[number]
+            trial.status, trial.why = "stopped", failure.message
+            self._study.finish(number, None)
+
+
+def _plain(record: Any) -> Any:
+    import msgspec
+
+    return msgspec.to_builtins(record)

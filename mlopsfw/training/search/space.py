@@ -1,0 +1,215 @@
+"""The space of a search: for each trainer the options that it varies, as trainers suggest them and as the file says."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from mlopsfw.kernel.base.errors import ConfigError, PluginError
+from mlopsfw.kernel.base.ids import nearest
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial
+
+FEATURES = "features"
+
+
+class Dimension(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The values that a search tries for one option: a range of numbers, or choices.
+
+    Args:
+        low: The smallest number. Integers at both ends make a range of integers.
+        high: The largest number.
+        log: Whether the range is searched by orders of magnitude.
+        step: The distance between numbers that are tried; by default any number, or any integer.
+        choices: The values, in place of a range. A list or a table is a value too.
+    """
+
+    low: int | float | None = None
+    high: int | float | None = None
+    log: bool = False
+    step: int | float | None = None
+    choices: tuple[Any, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.choices:
+            if (self.low, self.high, self.step, self.log) != (None, None, None, False):
+                raise ConfigError("choices stand alone", key="choices", hint="Omit low, high, log and step.")
+            return
+        if self.low is None or self.high is None:
+            raise ConfigError("a range has low and high", key="low", hint="Or write choices = […].")
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
+            raise ConfigError(f"low = {self.low} is not below high = {self.high}", key="low")
+        if self.log and (self.low <= 0 or self.step is not None):
+            raise ConfigError("a range by orders of magnitude begins above 0 and has no step", key="log")
+        if self.step is not None and self.step <= 0:
+            raise ConfigError("step is above 0", key="step")
+
+    @property
+    def whole(self) -> bool:
+        """Whether its numbers are integers."""
+        return all(isinstance(each, int) for each in (self.low, self.high, self.step) if each is not None)
+
+    @property
+    def ends(self) -> tuple[Any, ...]:
+        """The values by which options are checked: both ends, or every choice."""
+        return self.choices or (self.low, self.high)
+
+    def has(self, value: Any) -> bool:
+        """Return whether a search may try a value."""
+        if self.choices:
+            return label_of(value) in map(label_of, self.choices)
+        return isinstance(value, int | float) and (self.low or 0) <= value <= (self.high or 0)
+
+    def grid(self) -> list[Any]:
+        """Return every value. Raise `ConfigError` for a range without a step."""
+        if self.choices:
+            return list(self.choices)
+        if self.low is None or self.high is None or self.step is None:
+            hint = "Give it a step, or write choices = […]."
+            raise ConfigError("a grid needs a step", key="step", hint=hint)
+        count = int((self.high - self.low) / self.step + _ROUNDING) + 1
+        return [self.low + at * self.step for at in range(count)]
+
+    def suggest(self, trial: Trial, name: str) -> Any:
+        """Return the value of a trial."""
+        if self.choices:
+            labels = {label_of(each): each for each in self.choices}
+            return labels[trial.suggest_categorical(name, list(labels))]
+        low, high = self.low, self.high
+        if self.whole:
+            return trial.suggest_int(name, int(low or 0), int(high or 0), log=self.log, step=int(self.step or 1))
+        return trial.suggest_float(name, float(low or 0), float(high or 0), log=self.log, step=self.step)
+
+
+_ROUNDING = 1e-9
+
+
+def label_of(value: Any) -> Any:
+    """Return a value as a study keeps it: a list or a table as JSON."""
+    return value if value is None or isinstance(value, bool | int | float | str) else json.dumps(value)
+
+
+class Proposal(NamedTuple):
+    """What a trial tries.
+
+    Args:
+        trainer: Name of the trainer.
+        options: Its options, by name; `params.C` is `C` in the table `params`.
+        features: The columns to learn from; none for those of the step.
+    """
+
+    trainer: str
+    options: dict[str, Any]
+    features: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, params: Mapping[str, Any]) -> Proposal:
+        """Return what the parameters of a trial mean."""
+        trainer = params["trainer"]
+        own = {name.partition(".")[2]: value for name, value in params.items() if name.startswith(f"{trainer}.")}
+        return cls(trainer, own, tuple(params.get(FEATURES, ())))
+
+
+class Space(NamedTuple):
+    """All that a search varies.
+
+    Args:
+        trainers: Trainer → option → its values.
+        starts: Trainer → option → the value that the file gives it, or the default; none for what it does not say.
+        features: Sets of columns to choose from; None for those of the step.
+    """
+
+    trainers: Mapping[str, Mapping[str, Dimension]]
+    starts: Mapping[str, Mapping[str, Any]] = {}
+    features: Dimension | None = None
+
+    @classmethod
+    def of(
+        cls,
+        suggested: Mapping[str, Mapping[str, Mapping[str, Any]]],
+        given: Mapping[str, Dimension],
+        *,
+        only_given: bool = False,
+    ) -> Space:
+        """Return the space of a search.
+
+        Args:
+            suggested: Trainer → what it suggests itself.
+            given: What the file says: `TRAINER.OPTION` or `features` → values. It replaces a suggestion.
+            only_given: Whether to leave out what trainers suggest.
+
+        Raises:
+            ConfigError: A name is no trainer's of the search.
+            PluginError: What a trainer suggests is no dimension.
+        """
+        trainers: dict[str, dict[str, Dimension]] = {}
+        for name, options in suggested.items():
+            trainers[name] = {} if only_given else {each: _read(name, each, raw) for each, raw in options.items()}
+        for name, dimension in given.items():
+            trainer, _, option = name.partition(".")
+            if name == FEATURES:
+                continue
+            if trainer not in trainers or not option:
+                hint = nearest(trainer, trainers) or f"Write TRAINER.OPTION, where TRAINER is {' or '.join(trainers)}."
+                raise ConfigError(f"the space has {name!r}, and no trainer of the search is called so", hint=hint)
+            trainers[trainer][option] = dimension
+        return cls(trainers, features=given.get(FEATURES))
+
+    def start(self, number: int) -> dict[str, Any]:
+        """Return what trial `number` tries whatever the sampler says: each trainer once as the file has it, then nothing."""
+        if number >= len(self.trainers):
+            return {}
+        trainer = list(self.trainers)[number]
+        own, values = self.trainers[trainer], self.starts.get(trainer, {})
+        there = {f"{trainer}.{name}": values[name] for name in own if name in values and own[name].has(values[name])}
+        return {"trainer": trainer, **there}
+
+    def suggest(self, trial: Trial) -> dict[str, Any]:
+        """Return the parameters of a trial."""
+        names = list(self.trainers)
+        trainer = trial.suggest_categorical("trainer", names) if len(names) > 1 else names[0]
+        params: dict[str, Any] = {"trainer": trainer}
+        if self.features is not None:
+            params[FEATURES] = self.features.suggest(trial, FEATURES)
+        for option, dimension in self.trainers[trainer].items():
+            params[f"{trainer}.{option}"] = dimension.suggest(trial, f"{trainer}.{option}")
+        return params
+
+    def grid(self) -> Iterator[dict[str, Any]]:
+        """Yield the parameters of every point. Raise `ConfigError` for a range without a step."""
+        import itertools
+
+        shared = {} if self.features is None else {FEATURES: self.features}
+        for trainer, options in self.trainers.items():
+            axes = {**shared, **{f"{trainer}.{name}": each for name, each in options.items()}}
+            try:
+                values = [each.grid() for each in axes.values()]
+            except ConfigError as error:
+                ranges = [name for name, each in axes.items() if not each.choices and each.step is None]
+                raise ConfigError(f"space {ranges[0]}: {error.message}", hint=error.hint) from None
+            for point in itertools.product(*values):
+                yield {"trainer": trainer, **dict(zip(axes, point, strict=True))}
+
+    def has(self, params: Mapping[str, Any]) -> bool:
+        """Return whether a trial of an earlier attempt lies in this space."""
+        trainer = params.get("trainer")
+        own = {f"{trainer}.{name}" for name in self.trainers.get(str(trainer), {})}
+        own |= {"trainer"} if self.features is None else {"trainer", FEATURES}
+        return trainer in self.trainers and own == set(params)
+
+    def columns(self) -> Collection[str]:
+        """Return every column that the choices of features name."""
+        sets: Sequence[Any] = self.features.choices if self.features is not None else ()
+        return list(dict.fromkeys(name for each in sets for name in each))
+
+
+def _read(trainer: str, option: str, raw: Mapping[str, Any]) -> Dimension:
+    try:
+        return msgspec.convert(raw, Dimension)
+    except (ConfigError, msgspec.ValidationError) as error:
+        raise PluginError(f"the trainer {trainer!r} suggests {raw!r} for {option!r}: {error}") from error

@@ -1,0 +1,240 @@
+"""The search of a `train` step: trials as cached children, an honest winner, and a search that goes on after an interruption."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+
+from mlopsfw.cli.root import cli
+from mlopsfw.errors import ConfigError
+from mlopsfw.kernel.base.errors import PluginAborted
+from mlopsfw.kernel.roles.engine import Resources
+from mlopsfw.pipeline.run.display import Display
+from mlopsfw.training.search.settings import Tune
+from mlopsfw.training.search.space import Dimension, Space
+
+pytest.importorskip("optuna")
+from mlopsfw_lightgbm import LightGbmConfig
+from mlopsfw_lightgbm.trainer import LightGbmTrainer
+from mlopsfw_trainer_sklearn import SklearnConfig
+from mlopsfw_trainer_torch import TorchConfig
+from mlopsfw_xgboost import XgBoostConfig
+
+ROWS = """
+import numpy as np, polars as pl
+def rows():
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(120, 2))
+    return pl.DataFrame({"a": x[:, 0], "b": x[:, 1], "y": (x[:, 0] + 0.3 * draw.normal(size=120) > 0).astype(int)})
+"""
+TOML = """
+[steps.rows]
+python = "rows:rows"
+[steps.fit]
+use = "train"
+inputs = { train = "rows" }
+task = "binary"
+target = "y"
+[steps.fit.tune]
+trainers = ["small", "blind"]
+trials = 4
+folds = { folds = 2 }
+space = { "small.learning_rate" = { low = 0.01, high = 0.3, log = true }, "blind.learning_rate" = { low = 0.01, high = 0.3 } }
+[trainer.small]
+use = "lightgbm"
+num_iterations = 3
+min_data_in_leaf = 5
+[trainer.blind]
+use = "lightgbm"
+num_iterations = 1
+min_data_in_leaf = 1000
+"""
+
+
+class Handle:
+    def __init__(self, result):
+        self.result = result
+
+    def wait(self, timeout=None):
+        return self.result
+
+    def cancel(self):
+        pass
+
+
+class Here:
+    """An engine that runs an attempt in this process when it is submitted."""
+
+    slots = 1
+
+    def __init__(self, project, killed):
+        self._project, self._killed = project, killed
+
+    def capacity(self, asked):
+        return Resources(cpus=1)
+
+    def submit(self, spec):
+        result = self._project.step_runner.run(spec, ["."], shared=True)
+        if self._killed():
+            raise KeyboardInterrupt
+        return Handle(result)
+
+
+@pytest.fixture
+def searching(bench, monkeypatch):
+    """Return a function that runs the search in this process, and counts the trainings."""
+    bench.write(TOML, rows=ROWS)
+    monkeypatch.setattr(LightGbmConfig, "search_space", {})
+    fits = []
+    fit = LightGbmTrainer.fit
+
+    def counted(self, task, train, valid, context):
+        fits.append((self._config, train.rows))
+        if run.fail:
+            run.fail(len(fits), self._config)
+        return fit(self, task, train, valid, context)
+
+    monkeypatch.setattr(LightGbmTrainer, "fit", counted)
+
+    def run(*, resume=False):
+        fits.clear()
+        with bench.open() as project:
+            monkeypatch.setattr(
+                "mlopsfw.project.pipeline._Workers.engine", lambda *_: Here(project, lambda: run.killed)
+            )
+            if resume:
+                return project.pipeline.resume(Display(project.workspace, None), project.pipeline.latest(), debug=True)
+            return project.pipeline.start(Display(project.workspace, None), debug=True)
+
+    run.fail, run.fits, run.killed = None, fits, False
+    return run
+
+
+def test_the_winner_learns_from_all_rows_after_rows_that_no_trial_saw_have_judged_it(bench, searching):
+    done = searching()
+    report = bench.value(done, "fit", "search")
+    assert (report["metric"], report["counts"]) == ("auc", {"done": 4})
+    assert [trial["params"]["trainer"] for trial in report["trials"][:2]] == ["small", "blind"]
+    assert report["best"]["value"] == max(trial["value"] for trial in report["trials"]) > 0.8
+    assert report["best"]["params"]["trainer"] == "small"
+    assert report["holdout"]["rows"] == 24
+    assert report["holdout"]["value"] > 0.8
+    assert [rows for _, rows in searching.fits] == [48] * 8 + [96, 120]
+    assert searching.fits[-1][0].learning_rate == report["best"]["params"]["small.learning_rate"]
+
+
+def test_a_longer_search_takes_its_first_trials_from_the_cache(bench, searching):
+    searching()
+    bench.edit("mlopsfw.toml", "trials = 4", "trials = 5")
+    report = bench.value(searching(), "fit", "search")
+    assert report["counts"] == {"cached": 4, "done": 1}
+    assert len(searching.fits) == 2 + 2
+
+
+def test_a_trial_that_crashes_does_not_end_the_search_unless_all_do(bench, searching):
+    def crash(_, config):
+        if config.num_iterations == 1:
+            raise ZeroDivisionError("no rows")
+
+    searching.fail = crash
+    report = bench.value(searching(), "fit", "search")
+    assert {trial["status"] for trial in report["trials"] if trial["params"]["trainer"] == "blind"} == {"failed"}
+    assert report["trials"][1]["why"].startswith("ZeroDivisionError: no rows")
+    assert report["best"]["params"]["trainer"] == "small"
+    searching.fail = lambda *_: 1 / 0
+    bench.edit("mlopsfw.toml", "num_iterations = 3", "num_iterations = 4")
+    with pytest.raises(Exception, match="each of 4 trials failed; the first: ZeroDivisionError"):
+        searching()
+
+
+def test_an_interrupted_search_goes_on_at_the_fold_it_was_at_with_the_same_trials(bench, searching):
+    bench.edit("mlopsfw.toml", 'target = "y"', 'target = "y"\ncache = false')
+    whole = bench.value(searching(), "fit", "search")
+
+    def interrupt(number, _):
+        if number == 4:  # the second fold of the second trial
+            searching.killed = True
+            raise KeyboardInterrupt
+
+    searching.fail = interrupt
+    with pytest.raises(PluginAborted):
+        searching()
+    searching.fail, searching.killed = None, False
+    again = bench.value(searching(resume=True), "fit", "search")
+    assert len(searching.fits) == 1 + 2 * 2 + 2
+    assert [trial["params"] for trial in again["trials"]] == [trial["params"] for trial in whole["trials"]]
+    assert again["best"] == whole["best"]
+
+
+def test_time_that_is_over_ends_a_search_after_its_first_trial(bench, searching):
+    bench.edit("mlopsfw.toml", "trials = 4", "minutes = 0.0001")
+    report = bench.value(searching(), "fit", "search")
+    assert report["counts"] == {"done": 1}
+
+
+def test_a_grid_tries_every_point_once(bench, searching):
+    grid = '"small.num_leaves" = { choices = [2, 4] }, features = { choices = [["a"], ["a", "b"]] }'
+    bench.edit("mlopsfw.toml", TOML.partition("space = ")[2].partition("\n")[0], f"{{ {grid} }}")
+    bench.edit("mlopsfw.toml", 'trainers = ["small", "blind"]\ntrials = 4', 'trainers = ["small"]\nsampler = "grid"')
+    done = searching()
+    tried = [trial["params"] for trial in bench.value(done, "fit", "search")["trials"]]
+    assert {(each["small.num_leaves"], tuple(each["features"])) for each in tried} == {
+        (leaves, features) for leaves in (2, 4) for features in (("a",), ("a", "b"))
+    }
+    assert len(tried) == 4
+
+
+def test_the_trials_of_a_run_are_listed_best_first(bench, searching):
+    searching()
+    words = ["--project", str(bench.root), "runs", "trials", "latest", "--json"]
+    listed = json.loads(CliRunner().invoke(cli, words, catch_exceptions=False).output)
+    assert [trial["value"] for trial in listed] == sorted((trial["value"] for trial in listed), reverse=True)
+    assert {trial["number"] for trial in listed} == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("trials = 4", "", "needs an end"),
+        ('"small.learning_rate"', '"smal.learning_rate"', "no trainer of the search is called so"),
+        ("low = 0.01", "low = -0.5", "above 0"),
+        ('"small.learning_rate" = { low = 0.01', '"small.bagging_fraction" = { low = 0.01', "1.5 is refused"),
+        ("folds = 2 }", 'folds = 2 }\nmetric = "acu"', "no metric"),
+    ],
+)
+def test_a_search_that_cannot_be_is_refused_before_anything_is_trained(bench, searching, old, new, message):
+    bench.edit("mlopsfw.toml", old, new)
+    bench.edit("mlopsfw.toml", "high = 0.3", "high = 1.5")
+    with pytest.raises(Exception, match=message):
+        searching()
+    assert not searching.fits
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        LightGbmConfig(),
+        XgBoostConfig(),
+        TorchConfig(),
+        SklearnConfig(estimator="sklearn.linear_model:LogisticRegression"),
+        SklearnConfig(estimator="sklearn.ensemble:RandomForestClassifier"),
+    ],
+)
+def test_each_bundled_trainer_takes_what_it_suggests(config):
+    space = Space.of({"own": config.search_space}, {})
+    assert space.trainers["own"]
+    for option, dimension in space.trainers["own"].items():
+        for value in dimension.ends:
+            if "." not in option:
+                msgspec.convert({option: value}, type(config))
+
+
+def test_dimensions_and_budgets_that_contradict_themselves_are_refused():
+    for wrong in ({"low": 2, "high": 1}, {"low": 1}, {"low": 0, "high": 1, "log": True}, {"choices": (1,), "low": 1}):
+        with pytest.raises(ConfigError):
+            Dimension(**wrong)
+    with pytest.raises(ConfigError, match="a grid needs a space"):
+        Tune(sampler="grid")
