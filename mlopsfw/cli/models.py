@@ -209,13 +209,28 @@ def verify(project: Project, ref: str, *, as_json: bool) -> None:
 @models.command()
 @click.argument("ref", metavar="NAME[@ALIAS|@VERSION]")
 @click.option("--out", type=OutputFile(), help="Write the card to this file.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["md", "html", "cyclonedx"]),
+    default="md",
+    help="Markdown, one HTML page, or a CycloneDX 1.7 ML-BOM in JSON.",
+)
 @pass_project
-def card(project: Project, ref: str, *, out: Path | None) -> None:
-    """Print the model card of a version as Markdown."""
-    from mlopsfw.models.registry.version_card import version_card
+def card(project: Project, ref: str, *, out: Path | None, form: str) -> None:
+    """Print the model card of a version."""
+    from mlopsfw.models.registry.card_layout import markdown
+    from mlopsfw.models.registry.ml_bom import Described, ml_bom
+    from mlopsfw.models.registry.page import render
+    from mlopsfw.models.registry.version_card import installed_with, manifest_of, version_card
 
-    version = project.people.show(project.registry.resolve(ref))
-    text = version_card(version, project.blobs, project.datasets, project.config.definition, project.objectives)
+    version, definition = project.people.show(project.registry.resolve(ref)), project.config.definition
+    if form == "cyclonedx":
+        blobs = project.blobs
+        text = ml_bom(Described(version, manifest_of(blobs, version), definition, installed_with(blobs, version)))
+    else:
+        made = version_card(version, project.blobs, project.datasets, definition, project.objectives)
+        text = markdown(made) if form == "md" else render(made)
     if out is None:
         click.echo(text, nl=False)
     else:

@@ -127,6 +127,8 @@ def speed_of(scored: Scored, count: int) -> dict[str, float]:
 
 def log_bias(context: StepContext, found: Mapping[str, Any]) -> None:
     """Write the main gap of each column to the log and the metrics, and the groups that were left out."""
+    from mlopsfw.models.registry.card_concerns import interval_text
+
     for column, judged in found.items():
         gaps = {name: value for name, value in judged.items() if isinstance(value, Mapping) and "value" in value}
         for name, gap in gaps.items():
@@ -135,9 +137,3 @@ def log_bias(context: StepContext, found: Mapping[str, Any]) -> None:
         said = f"{main.replace('_', ' ')} {interval_text(gaps[main])}" if main else "fewer than two groups to compare"
         left = f"; {judged['groups_left_out']} groups have too few rows" if judged["groups_left_out"] else ""
         context.log(f"bias by {column}: {said}{left}")
-
-
-def interval_text(value: Mapping[str, float]) -> str:
-    """Return a value with its interval, as logs and cards show it."""
-    ends = f" ({value['low']:.3g} to {value['high']:.3g})" if "low" in value else ""
-    return f"{value['value']:.3g}{ends}"

@@ -8,6 +8,7 @@ import pytest
 
 from mlopsfw.cli import run
 from mlopsfw.kernel.base.errors import ConfigError
+from mlopsfw.models.registry.card_layout import markdown
 from mlopsfw.models.registry.version_card import version_card
 from mlopsfw.testing.bundles import write_bundles
 
@@ -102,7 +103,9 @@ def test_doctor_warns_of_a_champion_that_misses_one_and_the_card_shows_all(make_
     assert "models:/delay@1" in found[0][1]
     assert "0.65 against 0.7" in found[0][1]
     assert "fraud has no champion" in found[2][1]
-    card = version_card(version, project.blobs, project.datasets, project.config.definition, project.objectives)
+    card = markdown(
+        version_card(version, project.blobs, project.datasets, project.config.definition, project.objectives)
+    )
     assert "Tell passengers how likely a delay is" in card
     assert "passengers, customer care" in card
     assert "does not say: owner, out of scope" in card

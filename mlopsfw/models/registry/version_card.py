@@ -1,8 +1,7 @@
-"""A model version as Markdown: facts, origin, quality and approvals."""
+"""The card of a model version: what it is for, what it does, its origin, its quality, its concerns, and who approved it."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,9 @@ import msgspec
 
 from mlopsfw.kernel.base.errors import BundleError, DataError, NotFound, UnknownName
 from mlopsfw.lineage import provenance
-from mlopsfw.models.bundle.card import CONTROL, type_text
+from mlopsfw.models.bundle.card import type_text
+from mlopsfw.models.registry.card_concerns import CONCERNS, concern_sections
+from mlopsfw.models.registry.card_layout import Card, Paragraph, Section, Table
 from mlopsfw.models.registry.versions import ModelVersion
 
 if TYPE_CHECKING:
@@ -21,80 +22,75 @@ if TYPE_CHECKING:
     from mlopsfw.models.objectives import Objectives, Standing
 
 _MET = {True: "met", False: "missed", None: "not measured"}
-_SPECIAL = re.compile(r"([\\`*_\[\]#!|<>])")
 
 
 def version_card(
     version: ModelVersion, blobs: BlobStore, datasets: Datasets, definition: Definition, objectives: Objectives
-) -> str:
-    """Return the card. Escapes names and texts of users, since pages show cards."""
-    parts = [
-        f"# {_text(version.name)}, version {version.version}",
-        _table(_identity(version)),
-        *_defined(definition),
-        "## What it does",
-        *_purpose(_manifest(blobs, version)),
-        "## Where it came from",
-        _table(_origin(version, blobs, datasets)),
-        "## How well it does",
-        *_standing(version),
-        _table(_flat(version.metrics)) or "It was registered without metrics.",
-        *_reached(objectives.standings(version.name, version.metrics)),
-        "## Who approved it",
-        _table((a.actor, f"{a.time} {a.comment}".strip()) for a in version.approvals) or "Nobody yet.",
-    ]
-    return "\n\n".join(parts) + "\n"
+) -> Card:
+    """Return the card: `markdown` and `render` of `page` show it."""
+    standings = objectives.standings(version.name, version.metrics)
+    quality = {name: value for name, value in version.metrics.items() if name not in CONCERNS}
+    sections = (
+        Section("", (Table.of(_identity(version)),)),
+        Section("What it is for", tuple(_defined(definition))),
+        Section("What it does", tuple(_purpose(manifest_of(blobs, version)))),
+        Section("Where it came from", (Table.of(_origin(version, blobs, datasets)),)),
+        Section("How well it does", (*_standing(version), *_values(quality))),
+        *concern_sections(version.metrics),
+        *_reached(standings),
+        Section("Who approved it", _approvals(version)),
+    )
+    return Card(f"{version.name}, version {version.version}", sections)
 
 
-def _defined(definition: Definition) -> Iterator[str]:
-    """Say what the project is for, as its file does today."""
-    facts = {
-        "Purpose": definition.purpose,
-        "Owner": definition.owner,
-        "Stakeholders": ", ".join(definition.stakeholders),
-        "Out of scope": "; ".join(definition.out_of_scope),
+def said_of(definition: Definition) -> dict[str, str]:
+    """Return what the project's file says of its models, by key; an empty text where it says nothing."""
+    return {
+        "purpose": definition.purpose,
+        "owner": definition.owner,
+        "stakeholders": ", ".join(definition.stakeholders),
+        "out_of_scope": "; ".join(definition.out_of_scope),
     }
-    yield "## What it is for"
-    missing = [name for name, text in facts.items() if not text]
-    if len(missing) < len(facts):
-        yield _table(facts.items())
-    if missing:
-        yield f"`[project]` does not say: {', '.join(missing).lower()}."
 
 
-def _reached(standings: Iterable[Standing]) -> Iterator[str]:
+def _defined(definition: Definition) -> Iterator[Paragraph | Table]:
+    """Say what the project is for, as its file does today, and ask by name for what it leaves out."""
+    said = said_of(definition)
+    yield Table.of((name.replace("_", " ").capitalize(), text) for name, text in said.items())
+    if missing := [name for name, text in said.items() if not text]:
+        words = ", ".join(missing).replace("_", " ")
+        yield Paragraph(f"[project] does not say: {words}. Write {' and '.join(missing)} into mlopsfw.toml.")
+
+
+def _reached(standings: Iterable[Standing]) -> Iterator[Section]:
     rows = [
         (f"{each.objective.metric} {each.objective.target}", f"{_MET[each.met]}{_limit(each)} ({each.words})")
         for each in standings
     ]
     if rows:
-        yield "## What it must reach"
-        yield _table(rows)
+        yield Section("What it must reach", (Table.of(rows),))
 
 
 def _limit(standing: Standing) -> str:
     return f", {'since' if standing.due else 'due'} {standing.objective.by}" if standing.objective.by else ""
 
 
-def _standing(version: ModelVersion) -> Iterator[str]:
+def _standing(version: ModelVersion) -> Iterator[Paragraph]:
     """Compare the model with the baselines, if an evaluation did."""
     comparison = version.metrics.get("against_baseline", {})
     if isinstance(comparison, Mapping) and "says" in comparison:
-        sentence = _text(comparison["says"])
-        yield (
-            f"**{sentence[:1].upper()}{sentence[1:]}.**"
-            if comparison.get("verdict") == "worse"
-            else f"{sentence[:1].upper()}{sentence[1:]}."
-        )
+        sentence = str(comparison["says"])
+        yield Paragraph(f"{sentence[:1].upper()}{sentence[1:]}.", strong=comparison.get("verdict") == "worse")
 
 
-def _text(value: Any) -> str:
-    return _SPECIAL.sub(r"\\\1", " ".join(CONTROL.sub(" ", str(value)).split()))
+def _values(quality: Mapping[str, Any]) -> Iterator[Paragraph | Table]:
+    table = Table.of(flat(quality))
+    yield table if table.rows else Paragraph("It was registered without metrics.")
 
 
-def _table(rows: Iterable[tuple[str, Any]]) -> str:
-    listed = [f"| {_text(name)} | {_text(value)} |" for name, value in rows if value not in ("", None)]
-    return "\n".join(["| | |", "|---|---|", *listed]) if listed else ""
+def _approvals(version: ModelVersion) -> tuple[Paragraph | Table, ...]:
+    table = Table.of((a.actor, f"{a.time} {a.comment}".strip()) for a in version.approvals)
+    return (table if table.rows else Paragraph("Nobody yet."),)
 
 
 def _identity(version: ModelVersion) -> Iterator[tuple[str, Any]]:
@@ -110,11 +106,15 @@ def _origin(version: ModelVersion, blobs: BlobStore, datasets: Datasets) -> Iter
         yield "Data", _dataset(datasets, ref)
     yield "Code", version.code.get("commit", "")
     yield "Uncommitted changes", version.code.get("diff", "")
-    origin = provenance.Provenance(code=version.code, environment=version.environment)
-    installed = provenance.installed(blobs, origin)
+    installed = installed_with(blobs, version)
     yield "Python", installed.get("python", "")
     yield "Platform", installed.get("platform", "")
     yield "Packages", f"{len(installed)} (blob {version.environment})" if installed else ""
+
+
+def installed_with(blobs: BlobStore, version: ModelVersion) -> dict[str, str]:
+    """Return what was installed where the version was made: distribution → version, with `python` and `platform`."""
+    return provenance.installed(blobs, provenance.Provenance(code=version.code, environment=version.environment))
 
 
 def _dataset(datasets: Datasets, ref: str) -> str:
@@ -125,9 +125,9 @@ def _dataset(datasets: Datasets, ref: str) -> str:
     return f"{ref}: {data.rows:,} rows, digest {data.digest}"
 
 
-def _purpose(manifest: Manifest | None) -> Iterator[str]:
+def _purpose(manifest: Manifest | None) -> Iterator[Paragraph | Table]:
     if manifest is None:
-        yield "This version of mlopsfw cannot read the manifest of its bundle."
+        yield Paragraph("This version of mlopsfw cannot read the manifest of its bundle.")
         return
     task = {
         "Task": manifest.task,
@@ -135,14 +135,15 @@ def _purpose(manifest: Manifest | None) -> Iterator[str]:
         "Outputs": ", ".join(each.name for each in manifest.outputs),
         "Calibration": manifest.facts.get("calibration", ""),
     }
-    yield _table([*task.items(), ("Formats", ", ".join(manifest.formats))])
-    yield "Inputs:"
-    yield _table(
+    yield Table.of([*task.items(), ("Formats", ", ".join(manifest.formats))])
+    yield Paragraph("Inputs:")
+    yield Table.of(
         (column.name, f"{type_text(column)}{', may be null' if column.nullable else ''}") for column in manifest.inputs
     )
 
 
-def _manifest(blobs: BlobStore, version: ModelVersion) -> Manifest | None:
+def manifest_of(blobs: BlobStore, version: ModelVersion) -> Manifest | None:
+    """Return the manifest of the version's bundle; None where this mlopsfw cannot read it."""
     from mlopsfw.models.bundle.stored import stored_manifest
 
     try:
@@ -151,9 +152,10 @@ def _manifest(blobs: BlobStore, version: ModelVersion) -> Manifest | None:
         return None
 
 
-def _flat(tree: Any, above: str = "") -> Iterator[tuple[str, Any]]:
+def flat(tree: Any, above: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every value of nested metrics by its path, numbers to six digits."""
     if isinstance(tree, Mapping):
         for name, value in tree.items():
-            yield from _flat(value, f"{above}.{name}" if above else str(name))
+            yield from flat(value, f"{above}.{name}" if above else str(name))
     else:
         yield above, f"{tree:.6g}" if isinstance(tree, float) else tree

@@ -12,6 +12,7 @@ from mlopsfw.cli import run
 from mlopsfw.kernel.base.errors import Conflict, Corrupt, InvalidReference, NotFound, UnknownName, UsageError
 from mlopsfw.kernel.roles.bundle import Manifest, SignatureColumn
 from mlopsfw.models.bundle.manifest import outputs_for
+from mlopsfw.models.registry.card_layout import markdown
 from mlopsfw.models.registry.version_card import version_card
 
 
@@ -208,8 +209,10 @@ def test_a_card_tells_everything_and_escapes_what_users_wrote(registry, bundle, 
         message="<script>alert(1)</script> | *bold*",
     )
     registry.approve("delay", 1, "fine")
-    card = version_card(
-        registry.resolve(version), project.blobs, project.datasets, project.config.definition, project.objectives
+    card = markdown(
+        version_card(
+            registry.resolve(version), project.blobs, project.datasets, project.config.definition, project.objectives
+        )
     )
     assert "| baseline.auc | 0.5 |" in card
     assert "data:/flights@1: 2 rows" in card

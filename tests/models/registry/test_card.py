@@ -1,0 +1,104 @@
+"""A version's card as Markdown, an HTML page and an ML-BOM: what was measured, what was not, and what the file does not say."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+from click.testing import CliRunner
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
+from mlopsfw.cli.root import cli
+from mlopsfw.errors import MissingExtra
+from mlopsfw.models.registry.ml_bom import Described, ml_bom
+from mlopsfw.testing.bundles import write_bundles
+
+TOML = """
+[project]
+name = "p"
+purpose = "Warn <script>alert(1)</script> passengers"
+stakeholders = ["passengers"]
+"""
+METRICS = {
+    "auc": 0.7123456789,
+    "segments": {"carrier": {"AA": {"auc": 0.65}}},
+    "bias": {
+        "sex": {
+            "groups": {
+                "f<b>": {"rows": 300, "selection_rate": {"value": 0.2, "low": 0.15, "high": 0.25}},
+                "m": {"rows": 310, "selection_rate": {"value": 0.4, "low": 0.35, "high": 0.45}},
+            },
+            "demographic_parity_difference": {"value": 0.2, "low": 0.12, "high": 0.28},
+            "small": {"x": 3},
+            "groups_left_out": 1,
+        }
+    },
+}
+
+
+@pytest.fixture
+def card(make_project, tmp_path):
+    """Return the verb: a format to what it prints."""
+    project = make_project(TOML)
+    bundle = write_bundles(project.host("deployer.http"), tmp_path).first
+    project.registry.register("delay", bundle, metrics=METRICS, datasets=["data:/flights@3"])
+
+    def run(form, *more):
+        result = CliRunner().invoke(
+            cli, ["--project", str(project.root), "models", "card", "delay@1", "--format", form, *more]
+        )
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    return run
+
+
+def test_the_card_shows_groups_with_intervals_and_asks_for_what_is_missing(card):
+    text = card("md")
+    assert "| sex | rows | selection rate |" in text
+    assert "| m | 310 | 0.4 (0.35 to 0.45) |" in text
+    assert "| demographic parity difference | 0.2 (0.12 to 0.28) |" in text
+    assert "Too few rows of sex to judge: x (3)." in text
+    assert "bias.sex" not in text
+    assert "does not say: owner, out of scope. Write owner and out\\_of\\_scope into mlopsfw.toml." in text
+    assert "Robustness was not measured. Ask the step evaluate" in text
+
+
+def test_the_page_holds_the_same_and_no_markup_of_users(card, tmp_path):
+    file = tmp_path / "card.html"
+    card("html", "--out", str(file))
+    page = file.read_text()
+    assert "<td>0.2 (0.15 to 0.25)</td>" in page
+    assert "f&lt;b&gt;" in page
+    assert "<script" not in page
+    assert "default-src 'none'" in page
+
+
+def test_the_ml_bom_is_valid_and_holds_the_model_card(card):
+    text = card("cyclonedx")
+    assert JsonStrictValidator(SchemaVersion.V1_7).validate_str(text) is None
+    component = json.loads(text)["metadata"]["component"]
+    assert (component["type"], component["name"], component["bom-ref"]) == (
+        "machine-learning-model",
+        "delay",
+        "models:/delay@1",
+    )
+    made = component["modelCard"]
+    metrics = made["quantitativeAnalysis"]["performanceMetrics"]
+    assert {"type": "auc", "value": "0.712346"} in metrics
+    assert {"type": "auc", "value": "0.65", "slice": "segments/carrier/AA"} in metrics
+    gap = {"lowerBound": "0.12", "upperBound": "0.28"}
+    assert gap in [each.get("confidenceInterval") for each in metrics]
+    assert made["considerations"]["fairnessAssessments"][0]["groupAtRisk"] == "sex: f<b>"
+    assert made["considerations"]["users"] == ["passengers"]
+    assert {"name": "mlopsfw:not-said", "value": "owner"} in made["properties"]
+    assert card("cyclonedx") == text
+
+
+def test_without_the_library_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cyclonedx.output", None)
+    with pytest.raises(MissingExtra) as caught:
+        ml_bom(Described(None, None, None, {}))
+    assert "mlopsfw[card]" in caught.value.hint
