@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import re
@@ -33,6 +34,7 @@ from mlopsfw.serving.captures.frames import predictions_frame
 from mlopsfw.serving.recorder import Recorder
 from mlopsfw.worker import Scored, Scorer
 from mlopsfw_deployer_http import inference, invocations, pieces, strict
+from mlopsfw_deployer_http.batches import Batches
 from mlopsfw_deployer_http.listener import Limits
 from mlopsfw_deployer_http.message import Answer, Refusal, Request
 from mlopsfw_deployer_http.pieces import Steps
@@ -109,6 +111,27 @@ def test_short_and_medium_bodies_are_answered_while_a_long_one_is_computed(tmp_p
         ask("medium", 3_000)
         long.result()
     assert order == ["short", "medium", "long"]
+    assert bundle.sizes.index(1_500) < len(bundle.sizes) - 10
+
+
+def test_long_requests_take_turns_burst_by_burst() -> None:
+    order = []
+
+    class Stepwise:
+        def answer_in_steps(self, request: Request) -> Steps[Answer]:
+            for _ in range(5):
+                order.append(request.path)
+                time.sleep(0.003)  # longer than a burst
+                yield
+            return Answer(200, b"")
+
+    async def both() -> None:
+        batches = Batches(Stepwise(), 1_000)
+        await asyncio.gather(*(batches.answer(Request("POST", path)) for path in "ab"))
+        batches.close()
+
+    asyncio.run(both())
+    assert order == ["a", "b"] * 5
 
 
 # -- the same answer -------------------------------------------------------------------------------------------------------
