@@ -16,8 +16,10 @@ from mlopsfw.kernel.roles.hookspecs import hookimpl
 from mlopsfw.kernel.roles.provider import Provider
 from mlopsfw.kernel.roles.step import Step
 from mlopsfw.lineage.references import parse_reference
+from mlopsfw.models.disturbances import Kind
 from mlopsfw.pipeline.graph.step import StepContext
 from mlopsfw.steps.concerns import Bias, bias_of, columns, log_bias, speed_of
+from mlopsfw.steps.disturbed import log_disturbed
 from mlopsfw.steps.scored import Scored, clusters_of, rows_with_label, score
 
 if TYPE_CHECKING:
@@ -42,6 +44,9 @@ class EvaluateParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         weight: A column of weights: every metric counts each row so many times.
         group: The column whose rows depend on each other, such as a day: intervals count its values, not rows.
         bias: How the model treats groups of rows: `bias = { by = ["sex", "race"] }`.
+        robustness: How inputs are disturbed: `noise`, `missing` (a column at a time), `unseen` (categories), `range` (a number far out of
+            it), `steps` (small steps that harm most).
+        importance: How often each input is shuffled to measure how much the model uses it, 0 for never.
         latency: How many single rows are scored to measure the latency, 0 for none.
     """
 
@@ -52,6 +57,8 @@ class EvaluateParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     weight: str = ""
     group: str = ""
     bias: Bias = Bias()
+    robustness: tuple[Kind, ...] = ()
+    importance: Annotated[int, msgspec.Meta(ge=0)] = 0
     latency: Annotated[int, msgspec.Meta(ge=0)] = 0
 
     def __post_init__(self) -> None:
@@ -84,10 +91,7 @@ def _run(
     if "train" in context.inputs:
         result["baseline"] = _baselines(metrics, model, context.load("train"))
         result["against_baseline"] = compare_with_baselines(metrics, name, result)
-    if params.latency:
-        result["latency"] = speed_of(model, params.latency)
-    if params.bias.by:
-        result["bias"] = bias_of(params.bias, model, clusters, params.min_rows)
+    result |= _concerns(params, metrics, name, model, clusters)
     wired, champion = context.inputs.get("champion"), None
     if digest := wired.blob if wired is not None else _champion(models, params):
         other = bundles.open(context.blobs.get_folder(digest, context.scratch / "champion"))
@@ -98,6 +102,24 @@ def _run(
         result["compare"] = None  # there is none yet, and a gate may rely on it
     _report(context, result)
     return {"metrics": _noted(context, result), "champion": champion}
+
+
+def _concerns(
+    params: EvaluateParams, metrics: MetricSet, metric: str, model: Scored, clusters: np.ndarray
+) -> dict[str, Any]:
+    """Return what is measured on request."""
+    from mlopsfw.steps.disturbed import Trial, importance_of, robustness_of
+
+    asked: dict[str, Any] = {}
+    if params.latency:
+        asked["latency"] = speed_of(model, params.latency)
+    if params.bias.by:
+        asked["bias"] = bias_of(params.bias, model, clusters, params.min_rows)
+    if params.robustness:
+        asked["robustness"] = robustness_of(Trial.of(model, metrics, metric, clusters), params.robustness)
+    if params.importance:
+        asked["importance"] = importance_of(Trial.of(model, metrics, metric, clusters), params.importance)
+    return asked
 
 
 def _quality(metrics: MetricSet, params: EvaluateParams, model: Scored) -> dict[str, Any]:
@@ -208,6 +230,7 @@ def _report(context: StepContext, metrics: Mapping[str, Any]) -> None:
         ends = f" (95% interval of the gain: {c['low']:.4f} to {c['high']:.4f})" if "low" in c else ""
         context.log(f"{c['metric']} {c['model']:.4f}, the champion's {c['champion']:.4f}{ends}")
     log_bias(context, metrics.get("bias", {}))
+    log_disturbed(context, metrics)
 
 
 def build(params: EvaluateParams, _host: Host) -> Step:

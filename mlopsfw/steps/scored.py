@@ -62,6 +62,13 @@ class Scored(NamedTuple):
             return {}
         return metrics.evaluate(self.bundle.manifest.task, self.labels[at], outputs, weights, only=only)
 
+    def part(self, at: np.ndarray) -> Scored:
+        """Return the rows at an index, with all that belongs to them."""
+        outputs = {name: values[at] for name, values in self.outputs.items()}
+        return Scored(
+            self.bundle, self.rows[at], self.labels[at], outputs, None if self.weights is None else self.weights[at]
+        )
+
 
 def score(bundle: LoadedBundle, loaded: Any, weight: str) -> Scored:
     """Return a model's answers to the rows that have a label, with their weights from a column, if it is named."""

@@ -32,7 +32,7 @@ def table(rows, seed=0):
             "x": x,
             "useless": draw.normal(size=rows),
             "sex": sex,
-            "kind": kind,
+            "kind": [None if at % 50 == 0 else each for at, each in enumerate(kind)],
             "day": np.arange(rows) // 20,
             "late": score > 0.5,
             "level": np.array(["low", "middle", "high"])[np.digitize(score, [0, 1])],
@@ -127,3 +127,31 @@ def test_size_and_latency_are_facts_that_a_gate_can_name(evaluate):
 def test_without_a_champion_yet_the_comparison_says_so(evaluate):
     assert evaluate(champion="models:/none@champion")["compare"] is None
     assert "compare" not in evaluate()
+
+
+def test_inputs_weigh_as_much_as_the_metric_loses_without_them(evaluate):
+    importance = evaluate(importance=3, group="day")["importance"]
+    columns = importance["columns"]
+    assert importance["metric"] == "auc"
+    assert columns["x"]["low"] > columns["sex"]["high"] > columns["sex"]["low"] > 0
+    for name in ("useless", "kind"):
+        assert columns[name]["low"] < 0.01
+    assert evaluate("regression", importance=2)["importance"]["columns"]["x"]["value"] > 0.3
+
+
+def test_disturbed_inputs_change_the_answer_and_the_metric(evaluate):
+    found = evaluate(robustness=["noise", "missing", "unseen", "range", "steps"])["robustness"]
+    assert set(found["unseen"]) == {"sex", "kind"}
+    assert set(found["range"]) == {"x", "useless"}
+    assert set(found["missing"]) == {"kind"}
+    assert found["range"]["x"]["loss"] > 0.2 > abs(found["range"]["useless"]["loss"])
+    assert found["steps"]["loss"] > found["noise"]["loss"] - 0.01
+    assert 0 < found["steps"]["flipped"] < 1
+    assert 0 < found["noise"]["change"] < found["range"]["x"]["change"]
+
+
+@pytest.mark.parametrize("task", ["multiclass", "regression"])
+def test_steps_harm_more_than_noise_of_twice_their_size(evaluate, task):
+    found = evaluate(task, robustness=["noise", "steps"])["robustness"]
+    assert found["steps"]["loss"] > max(found["noise"]["loss"], 0)
+    assert ("flipped" in found["noise"]) == (task == "multiclass")
