@@ -59,6 +59,8 @@ def import_file(project: Project, path: Path, name: str, facts: ModelFacts, mess
         raise UsageError("the columns come from the rows or from a signature", hint="Give --like or --signature.")
     signature = _signature(facts.signature)
     file, form, inputs = path, facts.format, signature.inputs
+    if path.is_dir() and not is_model_folder(path):
+        raise UsageError(f"{path} is a folder without a file MLmodel", hint="Name the model's file.")
     if is_model_folder(path):
         file, form, said = flavour_file(path)
         inputs = inputs or (() if facts.like else said)

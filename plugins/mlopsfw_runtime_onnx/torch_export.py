@@ -76,7 +76,7 @@ def convert(file: Path, target: Path) -> None:
     check_archive(file)
     if any(find_spec(name) is None for name in ("torch", "onnxscript")):
         raise MissingExtra("an export of torch", "torch")
-    command = [sys.executable, "-m", "mlopsfw_runtime_onnx.torch_export", str(file), str(target)]
+    command = [sys.executable, "-P", "-m", "mlopsfw_runtime_onnx.torch_export", str(file), str(target)]
     environment = {**os.environ, "TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1"}
     try:
         done = subprocess.run(

@@ -200,6 +200,8 @@ def test_pickles_outside_weights_and_unknown_formats_are_refused(project, tmp_pa
     for name, (kind, why) in refused.items():
         with pytest.raises(kind, match=why):
             import_file(project, tmp_path / name, "delay", ModelFacts())
+    with pytest.raises(UsageError, match="folder without a file MLmodel"):
+        import_file(project, tmp_path, "delay", ModelFacts())
     with pytest.raises(UsageError, match="there is no file"):
         import_file(project, tmp_path / "none.onnx", "delay", ModelFacts())
 
