@@ -37,7 +37,7 @@ def rows():
     numeric = torch.randn(ROWS, WIDTH, generator=draw)
     codes = torch.stack([torch.randint(0, n, (ROWS,), generator=draw) for n in COUNTS], dim=1)
     target = (numeric[:, :1] + codes[:, :1] / 10 > 1).float()
-    return Rows(numeric, codes, target, None)
+    return Rows((numeric, codes), target, None)
 
 
 def network():
@@ -90,7 +90,7 @@ def by_hand(rows, _folder):
             order = torch.randperm(ROWS, generator=sampler)
             for at in range(0, ROWS, CONFIG.batch_size):
                 index = order[at : at + CONFIG.batch_size]
-                step(model, optimizer, next(rate), rows.numeric[index], rows.codes[index], rows.target[index])
+                step(model, optimizer, next(rate), rows.inputs[0][index], rows.inputs[1][index], rows.target[index])
         return model.state_dict(), time.perf_counter() - start
 
 
@@ -114,7 +114,7 @@ def by_loader(rows, _folder):
             model.parameters(), lr=CONFIG.learning_rate, weight_decay=CONFIG.weight_decay, fused=True
         )
         loader = DataLoader(
-            TensorDataset(rows.numeric, rows.codes, rows.target),
+            TensorDataset(rows.inputs[0], rows.inputs[1], rows.target),
             batch_size=CONFIG.batch_size,
             sampler=Order(),
             generator=torch.Generator(),

@@ -147,7 +147,7 @@ def _baselines(metrics: MetricSet, model: Scored, train: Any) -> dict[str, dict[
     fitted = regression(manifest, learned, known, model.rows)
     name = "linear" if manifest.task == "regression" else "logistic"
     main = manifest.outputs[0].name
-    answers = {"majority": always, name: fitted}
+    answers = {"majority": always} | ({} if fitted is None else {name: fitted})
     return {each: model._replace(outputs={main: answer}).evaluate(metrics) for each, answer in answers.items()}
 
 

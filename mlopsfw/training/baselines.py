@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _FOLDED = 64  # codes kept of a column with very many categories
 _TOLD_APART = 256
 _MOST_ROWS = 100_000  # rows to fit; more would change only the third digit
+_NO_FEATURES = frozenset({"binary", "list", "tensor"})
 _RIDGE = 1.0  # scikit-learn's default
 _STEPS = 100
 _LONGEST_STEP = 8.0  # of a coefficient: Newton's own steps diverge if classes are separable
@@ -46,8 +47,10 @@ def majority(labels: np.ndarray, classes: int, rows: int) -> np.ndarray:
     return np.full(rows, shares[1]) if classes == 2 else np.tile(shares, (rows, 1))  # noqa: PLR2004 - binary
 
 
-def regression(manifest: Manifest, train: pl.DataFrame, labels: np.ndarray, rows: pl.DataFrame) -> np.ndarray:
+def regression(manifest: Manifest, train: pl.DataFrame, labels: np.ndarray, rows: pl.DataFrame) -> np.ndarray | None:
     """Return the outputs for `rows` of a ridge-penalised logistic (for numbers, linear) regression fitted to `train`.
+
+    Lists, tensors and bytes are left out. None if the model has no other input.
 
     Args:
         manifest: Says which columns are learned from, and the task.
@@ -58,7 +61,10 @@ def regression(manifest: Manifest, train: pl.DataFrame, labels: np.ndarray, rows
     chosen_rows = np.arange(train.height)
     if train.height > _MOST_ROWS:
         chosen_rows = np.sort(np.random.default_rng(0).choice(train.height, _MOST_ROWS, replace=False))
-    plan = _plain_plan(manifest, train)
+    names = tuple(column.name for column in manifest.inputs if column.type not in _NO_FEATURES)
+    if not names:
+        return None
+    plan = _plain_plan(manifest, train, names)
     design = Design.of(plan, train[chosen_rows])
     fitted = _fit(design, labels[chosen_rows], manifest)
     scores = Design.of(plan, rows).times(fitted)
@@ -67,10 +73,9 @@ def regression(manifest: Manifest, train: pl.DataFrame, labels: np.ndarray, rows
     return _sigmoid(scores[:, 0]) if manifest.task == "binary" else _softmax(scores)
 
 
-def _plain_plan(manifest: Manifest, train: pl.DataFrame) -> FeaturePlan:
+def _plain_plan(manifest: Manifest, train: pl.DataFrame, names: tuple[str, ...]) -> FeaturePlan:
     from mlopsfw.features.fit import fit
 
-    names = tuple(column.name for column in manifest.inputs)
     options: dict[str, dict[str, object]] = {name: {"bins": 0} for name in names}
     return fit(train, TrainingTask(task=manifest.task, target=manifest.target, features=names, options=options))
 

@@ -12,6 +12,7 @@ import onnxruntime
 
 from mlopsfw.errors import BundleError
 from mlopsfw.features import FeaturePlan
+from mlopsfw.features.padded import padded
 from mlopsfw.roles import read_listed, read_model
 from mlopsfw_runtime_onnx.adoption import completed, with_answer, write
 
@@ -100,13 +101,18 @@ class OnnxModel:
         self._session, self._plan = session, plan
         self._names = [each.name for each in outputs]
         self._scalars = frozenset(each.name for each in outputs if each.type != "tensor")
-        self._inputs = [(each.name, _TYPES.get(each.type, "object"), len(each.shape)) for each in session.get_inputs()]
+        self._inputs = [(each.name, _TYPES.get(each.type, "object"), each.shape) for each in session.get_inputs()]
 
     def predict(self, columns: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-        """Return each output for the rows of `columns`. Raise `BundleError` where the model takes another array."""
+        """Return each output for the rows of `columns`.
+
+        Raises:
+            BundleError: The model takes another array.
+            SignatureMismatch: Bytes have another length than the model takes.
+        """
         arrays = columns if self._plan is None else self._plan.apply(columns)
         try:
-            feed = {name: _as_tensor(arrays[name], kind, rank) for name, kind, rank in self._inputs}
+            feed = {name: _as_tensor(name, arrays[name], kind, shape) for name, kind, shape in self._inputs}
         except KeyError as error:
             source = "the signature has" if self._plan is None else "the feature plan makes"
             raise BundleError(f"the model takes {error.args[0]!r}, but {source} {', '.join(arrays)}") from None
@@ -119,9 +125,12 @@ class OnnxModel:
         return values[:, 0] if is_column else values
 
 
-def _as_tensor(values: np.ndarray, kind: str, rank: int) -> np.ndarray:
+def _as_tensor(name: str, values: np.ndarray, kind: str, shape: list[Any]) -> np.ndarray:
     """Return an array of the type that the graph takes; one value a row as `[rows, 1]` where it takes a matrix."""
+    is_matrix = len(shape) == _MATRIX
     if values.dtype != kind:
+        if is_matrix and len(values) and isinstance(shape[1], int) and isinstance(values[0], str | bytes | np.ndarray):
+            return padded(values, kind, shape[1], name)
         with np.errstate(over="ignore"):  # a float64 beyond float32 is infinite there
             values = values.astype(kind)
-    return values[:, None] if values.ndim == 1 and rank == _MATRIX else values
+    return values[:, None] if values.ndim == 1 and is_matrix else values

@@ -33,6 +33,8 @@ class _Values(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     epoch: int
     batch: int
     step: int
+    parts: int
+    halved: bool
     best: float | None
     best_epoch: int
     history: list[tuple[float | None, float | None]]
@@ -55,6 +57,12 @@ class Checkpoints:
         """Seconds since the last checkpoint, or since the creation of this object."""
         return time.monotonic() - self._last
 
+    @property
+    def last_step(self) -> int | None:
+        """The step of the last checkpoint, or None."""
+        names = self._found()
+        return int(names[0].name.split("-")[1]) if names else None
+
     def save(self, training: Training) -> None:
         """Write a checkpoint, durable before it gets its name, and remove all but the last two."""
         data = save(_tensors_of(training))
@@ -65,6 +73,8 @@ class Checkpoints:
             epoch=p.epoch,
             batch=p.batch,
             step=p.step,
+            parts=p.parts,
+            halved=p.halved,
             best=p.best,
             best_epoch=p.best_epoch,
             history=list(p.history),
@@ -109,6 +119,7 @@ class Checkpoints:
 def _tensors_of(training: Training) -> dict[str, Tensor]:
     tensors = {f"model.{name}": value for name, value in training.network.state_dict().items()}
     tensors |= {f"best.{name}": value for name, value in training.best.items()}
+    tensors |= {f"average.{name}": value for name, value in training.average.items()}
     for number, slots in training.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{number}.{name}": value for name, value in slots.items()}
     tensors |= {"loss_sum": training.loss_sum, "rng.order": training.order_state, "rng.torch": torch.get_rng_state()}
@@ -120,6 +131,7 @@ def _tensors_of(training: Training) -> dict[str, Tensor]:
 def _restore(training: Training, values: _Values, tensors: dict[str, Tensor]) -> None:
     training.network.load_state_dict(_under(tensors, "model."))
     training.best = {name: value.to(training.device) for name, value in _under(tensors, "best.").items()}
+    training.average = {name: value.to(training.device) for name, value in _under(tensors, "average.").items()}
     slots: dict[int, dict[str, Tensor]] = {}
     for name, value in _under(tensors, "optimizer.").items():
         number, _, slot = name.partition(".")
@@ -133,6 +145,7 @@ def _restore(training: Training, values: _Values, tensors: dict[str, Tensor]) ->
         torch.cuda.set_rng_state(tensors["rng.cuda"], training.device)
     p = training.progress
     p.epoch, p.batch, p.step = values.epoch, values.batch, values.step
+    p.parts, p.halved = values.parts, values.halved
     p.best = float("inf") if values.best is None else values.best
     p.best_epoch = values.best_epoch
     p.history = [(float("nan") if a is None else a, b) for a, b in values.history]

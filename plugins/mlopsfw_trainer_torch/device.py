@@ -38,12 +38,15 @@ def choose_mixed(config: TorchConfig, device: torch.device) -> bool:
 
 
 @contextmanager
-def repeatable(seed: int, threads: int, device: torch.device) -> Iterator[None]:
-    """Seed torch and make it deterministic; restore its settings and generators afterwards."""
+def repeatable(seed: int, threads: int, device: torch.device, *, strict: bool = True) -> Iterator[None]:
+    """Seed torch and make it deterministic; restore its settings and generators afterwards.
+
+    An operation that has no deterministic form is an error, or a warning unless `strict`.
+    """
     before = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        torch.use_deterministic_algorithms(True)  # noqa: FBT003 - torch's own signature
+        torch.use_deterministic_algorithms(True, warn_only=not strict)  # noqa: FBT003 - torch's own signature
         if threads:
             torch.set_num_threads(threads)
         try:

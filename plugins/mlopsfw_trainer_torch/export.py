@@ -31,9 +31,9 @@ _OPSET, _IR = 17, 8  # read by every ONNX Runtime since 1.13
 _TOLERANCE = 1e-5
 
 
-def export_weights(network: Network, file: Path) -> None:
+def export_weights(network: torch.nn.Module, file: Path) -> None:
     """Write the network's parameters as safetensors."""
-    save_file({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}, file)
+    save_file({name: value.detach().cpu().contiguous().clone() for name, value in network.state_dict().items()}, file)
 
 
 def export_onnx(network: Network, target: Target, file: Path) -> None:
@@ -174,7 +174,8 @@ def check_export(file: Path, rows: Rows, expected: np.ndarray, spread: float) ->
         BundleError: It is more than 1e-5.
     """
     session = onnxruntime.InferenceSession(file.read_bytes(), providers=["CPUExecutionProvider"])
-    arrays = {NUMERIC: rows.numeric.cpu().numpy(), CATEGORICAL: rows.codes.cpu().numpy()}
+    numeric, codes = rows.inputs
+    arrays = {NUMERIC: numeric.cpu().numpy(), CATEGORICAL: codes.cpu().numpy()}
     outputs = session.run(None, {each.name: arrays[each.name] for each in session.get_inputs()})[0]
     difference = float(np.abs(outputs - expected).max()) / max(1.0, spread)
     if not difference <= _TOLERANCE:

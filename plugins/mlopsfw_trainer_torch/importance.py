@@ -45,9 +45,9 @@ def importance(training: Training, plan: FeaturePlan, rows: Rows, seed: int) -> 
 
 def _shuffled(rows: Rows, plan: FeaturePlan, column: str, draw: torch.Generator) -> Rows:
     order = torch.randperm(len(rows), generator=draw).to(rows.target.device)
-    numeric, codes = rows.numeric.clone(), rows.codes.clone()
+    numeric, codes = (each.clone() for each in rows.inputs)
     floats = [at for at, source in enumerate(plan.numeric_sources) if source == column]
     coded = [at for at, source in enumerate(plan.categorical_sources) if source == column]
-    numeric[:, floats] = rows.numeric[order][:, floats]
-    codes[:, coded] = rows.codes[order][:, coded]
-    return Rows(numeric, codes, rows.target, rows.weight)
+    numeric[:, floats] = rows.inputs[0][order][:, floats]
+    codes[:, coded] = rows.inputs[1][order][:, coded]
+    return Rows((numeric, codes), rows.target, rows.weight)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional
 
+from mlopsfw.errors import DataError, PluginError
 from mlopsfw_trainer_torch.tabm import mean_logits
 
 if TYPE_CHECKING:
@@ -20,12 +22,13 @@ if TYPE_CHECKING:
     from mlopsfw_trainer_torch.rows import Rows
     from mlopsfw_trainer_torch.schedule import Schedule
 
-_WARM_UP = 0.05
 _SECONDS_BETWEEN = 2.0  # between checkpoints of short epochs: repeating less time is cheaper than storing it
 _EVALUATED_AT_ONCE = 8192
 _OF_MEMBERS = 3  # dimensions of an output with members
+_CHECKED = 50  # steps between two checks of the loss on a GPU, each of which waits for it
 
 Loss = Callable[[Tensor, Tensor, "Tensor | None"], Tensor]
+Transform = Callable[..., tuple[Tensor, ...]]
 
 
 @dataclass(slots=True)
@@ -36,6 +39,7 @@ class Progress:
         epoch: The current epoch, from 0.
         batch: Finished batches of this epoch.
         step: Steps of the optimiser so far.
+        parts: Parts in which a batch is computed; twice as many once the memory did not suffice (`halved`).
         best: The lowest validation loss, and its epoch.
         history: For each finished epoch its training and validation loss (NaN is written as None).
     """
@@ -43,6 +47,8 @@ class Progress:
     epoch: int = 0
     batch: int = 0
     step: int = 0
+    parts: int = 1
+    halved: bool = False
     best: float = math.inf
     best_epoch: int = -1
     history: list[tuple[float, float | None]] = field(default_factory=list)
@@ -59,14 +65,18 @@ class Training:
         schedule: The length of the training.
         seed: Seeds the order of the rows.
         mixed: Whether to compute in bfloat16 where that is safe.
+        loss: The loss; by default the task's own.
+        transform: Changes the inputs of each training batch, such as by noise.
     """
 
     def __init__(
         self, network: nn.Module, train: Rows, valid: Rows | None, task: str, config: TorchConfig, *, schedule: Schedule, seed: int,
-        mixed: bool,
+        mixed: bool, loss: Loss | None = None, transform: Transform | None = None,
     ) -> None:  # fmt: skip
         self.network, self._train, self._valid, self._task, self._config = network, train, valid, task, config
-        self._loss = loss_of(task)
+        self._loss, self._transform = loss or loss_of(task), transform
+        self._forward = torch.compile(network) if config.compile else network
+        self._evaluated_at_once = schedule.batch_size if config.module else _EVALUATED_AT_ONCE
         self.schedule = schedule
         self.device = train.target.device
         self.optimizer = torch.optim.AdamW(
@@ -75,10 +85,12 @@ class Training:
         self.sampler = torch.Generator().manual_seed(seed)
         self.order_state = self.sampler.get_state()  # the state of the sampler that drew this epoch's order
         self.loss_sum = torch.zeros((), device=self.device)
-        self.best = {name: value.clone() for name, value in network.state_dict().items()}
-        self.progress = Progress()
+        self.best = _copied(network.state_dict())
+        self.average = _copied(network.state_dict()) if config.ema else {}
+        self.progress = Progress(parts=config.accumulate)
         self._mixed = mixed
-        self._batches = math.ceil(len(train) / schedule.batch_size)
+        # A single row that is left over joins the batch before it: batch normalisation cannot learn from one row.
+        self._batches = max(1, math.ceil((len(train) - 1) / schedule.batch_size))
 
     # -- running ---------------------------------------------------------------------------------------------------------
 
@@ -89,6 +101,7 @@ class Training:
             if self.finished or self._config.checkpoint_every or checkpoints.age >= _SECONDS_BETWEEN:
                 checkpoints.save(self)
         self.network.load_state_dict(self.best)
+        self.average = {}
         self.network.eval()
 
     @property
@@ -105,31 +118,113 @@ class Training:
         order = torch.randperm(len(self._train), generator=self.sampler).to(self.device)
         self.network.train()
         while p.batch < self._batches:
-            self._step(self._train.at(order[p.batch * size : (p.batch + 1) * size]))
+            end = None if p.batch + 1 == self._batches else (p.batch + 1) * size
+            self._step(self._train.at(order[p.batch * size : end]), context, checkpoints)
             p.batch, p.step = p.batch + 1, p.step + 1
             if every and p.step % every == 0 and p.batch < self._batches:
+                self._check_loss(self.loss_sum, checkpoints)
                 checkpoints.save(self)
                 context.progress(f"epoch {p.epoch + 1} of {self.schedule.epochs}", self._share())
+        self._check_loss(self.loss_sum, checkpoints)
         self._end_epoch(context)
 
-    def _step(self, rows: Rows) -> None:
+    def _step(self, rows: Rows, context: TrainingContext, checkpoints: Checkpoints) -> None:
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
-        self.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._mixed):
-            loss = self._loss(self.network(rows.numeric, rows.codes), rows.target, rows.weight)
-        loss.backward()  # type: ignore[no-untyped-call]
+        if self._transform is not None:
+            rows = replace(rows, inputs=self._transform(*rows.inputs))
+        loss = self._gradients(rows, context)
+        if self.device.type == "cpu" or self.progress.step % _CHECKED == 0:
+            self._check_loss(loss, checkpoints)
+        if self._config.clip:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self._config.clip)
         self.optimizer.step()
-        self.loss_sum += loss.detach() * len(rows)
+        self._follow()
+        self.loss_sum += loss * len(rows)
+
+    def _gradients(self, rows: Rows, context: TrainingContext) -> Tensor:
+        """Compute a batch's gradients; return its loss. Out of memory halves, once, what is computed at a time."""
+        while True:
+            try:
+                return self._backward(rows)
+            except RuntimeError as error:
+                if not _is_out_of_memory(error):
+                    raise
+                self._check_divisible(rows)
+            self._halve(context)  # here, where the exception no longer holds the tensors of the failed step
+
+    def _check_divisible(self, rows: Rows) -> None:
+        """Raise `PluginError` if a batch that does not fit was halved before, or cannot be."""
+        p = self.progress
+        if p.halved or len(rows) <= p.parts:
+            raise PluginError(
+                f"[trainer.torch] batch_size = {self.schedule.batch_size} does not fit into the memory of {self.device}, "
+                f"not even in {p.parts} parts",
+                hint="Set a smaller batch_size, or a larger accumulate.",
+            ) from None
+
+    def _halve(self, context: TrainingContext) -> None:
+        p = self.progress
+        p.parts, p.halved = 2 * p.parts, True
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        context.log_metric("batch_halved_at_step", p.step)
+        context.progress(f"out of memory: each batch is computed in {p.parts} parts", self._share())
+
+    def _backward(self, rows: Rows) -> Tensor:
+        """Compute the gradients in as many parts as `progress` says: their sum is that of the whole batch."""
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.progress.parts == 1:
+            return self._backward_of(rows, 1.0)
+        total = torch.zeros((), device=self.device)
+        whole = _mass(rows)
+        for index in torch.arange(len(rows), device=self.device).chunk(self.progress.parts):
+            part = rows.at(index)
+            total += self._backward_of(part, _mass(part) / whole)
+        return total
+
+    def _backward_of(self, rows: Rows, share: float) -> Tensor:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._mixed):
+            loss = self._loss(self._forward(*rows.inputs), rows.target, rows.weight)
+        loss = loss * share if share != 1.0 else loss
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+    def _follow(self) -> None:
+        """Move the average of the weights towards the weights, faster in the first steps."""
+        if not self.average:
+            return
+        step = self.progress.step
+        decay = min(self._config.ema, (1 + step) / (10 + step))
+        for name, value in self.network.state_dict().items():
+            if value.is_floating_point():
+                self.average[name].lerp_(value, 1 - decay)
+            else:
+                self.average[name].copy_(value)
+
+    def _check_loss(self, loss: Tensor, checkpoints: Checkpoints) -> None:
+        """Raise `DataError` if a loss is no finite number. Nothing is written then, so the last good checkpoint remains."""
+        if math.isfinite(float(loss)):
+            return
+        p, last = self.progress, checkpoints.last_step
+        kept = "no checkpoint was written before" if last is None else f"the checkpoint of step {last} is kept"
+        name = f" of {self._config.loss or self._config.module}" if self._config.module else ""
+        raise DataError(
+            f"the loss{name} became {float(loss)} in epoch {p.epoch + 1}, step {p.step}, with the learning rate "
+            f"{self._learning_rate():.3g}; {kept}",
+            hint="Set a smaller learning_rate, or clip = 1.0.",
+        )
 
     def _learning_rate(self) -> float:
         """Return the learning rate as a function of the step alone, so that a checkpoint needs no scheduler's state."""
+        config = self._config
         total = self.schedule.epochs * self._batches
-        warm = max(1, int(total * _WARM_UP))
+        warm = max(1, int(total * config.warm_up))
         if self.progress.step < warm:
-            return self._config.learning_rate * (self.progress.step + 1) / warm
+            return config.learning_rate * (self.progress.step + 1) / warm
         share = (self.progress.step - warm) / max(1, total - warm)
-        return self._config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * share))
+        falls = {"cosine": 0.5 * (1.0 + math.cos(math.pi * share)), "linear": 1.0 - share, "constant": 1.0}
+        return config.learning_rate * falls[config.scheduler]
 
     def _end_epoch(self, context: TrainingContext) -> None:
         p = self.progress
@@ -138,7 +233,7 @@ class Training:
         score = train_loss if valid_loss is None else valid_loss
         if self._valid is None or score < p.best:
             p.best, p.best_epoch = score, p.epoch
-            self.best = {name: value.clone() for name, value in self.network.state_dict().items()}
+            self.best = _copied(self.average or self.network.state_dict())
         context.log_metric("train_loss", train_loss, p.epoch)
         if valid_loss is not None:
             context.log_metric("valid_loss", valid_loss, p.epoch)
@@ -158,13 +253,31 @@ class Training:
         return float(self._loss(self.logits(rows), rows.target, rows.weight))
 
     def logits(self, rows: Rows) -> Tensor:
-        """Return `[rows, outputs]`, the network's output for rows, without dropout; that of several members is their mean."""
+        """Return `[rows, outputs]`, the network's output for rows, without dropout; that of several members is their mean.
+
+        While it trains with `ema`, the average of the weights answers.
+        """
         self.network.eval()
         with torch.no_grad():
-            parts = zip(
-                torch.split(rows.numeric, _EVALUATED_AT_ONCE), torch.split(rows.codes, _EVALUATED_AT_ONCE), strict=True
-            )
-            return torch.cat([mean_logits(self.network(*part), self._task) for part in parts])
+            parts = zip(*(torch.split(each, self._evaluated_at_once) for each in rows.inputs), strict=True)
+            return torch.cat([mean_logits(self._answer(part), self._task) for part in parts])
+
+    def _answer(self, inputs: tuple[Tensor, ...]) -> Tensor:
+        output: Tensor = functional_call(self.network, self.average, inputs) if self.average else self.network(*inputs)
+        return output
+
+
+def _copied(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in state.items()}
+
+
+def _mass(rows: Rows) -> float:
+    """Return what a mean over rows divides by: their number, or the sum of their weights."""
+    return float(len(rows)) if rows.weight is None else max(float(rows.weight.sum()), 1e-12)
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def loss_of(task: str) -> Loss:

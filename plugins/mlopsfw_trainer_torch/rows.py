@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -25,14 +25,12 @@ class Rows:
     """A table on the device.
 
     Args:
-        numeric: float32 `[rows, k]`.
-        codes: int64 `[rows, c]`.
+        inputs: What the network takes, each `[rows, …]`. Of a feature plan: float32 `[rows, k]`, and int64 codes `[rows, c]`.
         target: float32 `[rows, 1]` for binary (0, 1) and regression (standardised), int64 `[rows]` for multiclass.
         weight: float32 `[rows]`, or None for equal weights.
     """
 
-    numeric: Tensor
-    codes: Tensor
+    inputs: tuple[Tensor, ...]
     target: Tensor
     weight: Tensor | None
 
@@ -42,12 +40,12 @@ class Rows:
     def at(self, index: Tensor) -> Self:
         """Return the rows at `index`."""
         weight = None if self.weight is None else self.weight[index]
-        return type(self)(self.numeric[index], self.codes[index], self.target[index], weight)
+        return type(self)(tuple(each[index] for each in self.inputs), self.target[index], weight)
 
     def to(self, device: torch.device) -> Self:
         """Return the rows on `device`."""
         weight = None if self.weight is None else self.weight.to(device)
-        return type(self)(self.numeric.to(device), self.codes.to(device), self.target.to(device), weight)
+        return type(self)(tuple(each.to(device) for each in self.inputs), self.target.to(device), weight)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +82,11 @@ def tensors(frame: pl.DataFrame, plan: FeaturePlan, target: Target, task: Traini
     none = np.empty((frame.height, 0))
     numeric = torch.from_numpy(arrays.get(NUMERIC, none.astype(np.float32)))
     codes = torch.from_numpy(arrays.get(CATEGORICAL, none.astype(np.int64)))
-    return Rows(numeric, codes, target.encode(frame[task.target]), _weights(frame, task))
+    return Rows((numeric, codes), target.encode(frame[task.target]), weights_of(frame, task))
 
 
-def _weights(frame: pl.DataFrame, task: TrainingTask) -> Tensor | None:
+def weights_of(frame: pl.DataFrame, task: TrainingTask) -> Tensor | None:
+    """Return the weights of rows as float32 `[rows]`, or None for equal weights."""
     values = row_weights(frame, task)
     return None if values is None else torch.from_numpy(values)
 
@@ -98,7 +97,7 @@ def balanced(rows: Rows, classes: int) -> Rows:
     row_weight = torch.ones(len(code)) if rows.weight is None else rows.weight
     totals = torch.zeros(classes).index_add_(0, code, row_weight)
     weight = row_weight * (row_weight.sum() / (classes * totals.clamp_min(1e-12)))[code]
-    return Rows(rows.numeric, rows.codes, rows.target, weight)
+    return replace(rows, weight=weight)
 
 
 def held_out(rows: Rows, times: pl.Series | None, count: int, seed: int) -> tuple[Rows, Rows | None]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
 import numpy as np
@@ -27,8 +28,9 @@ from mlopsfw_trainer_torch.tabm import network_of
 if TYPE_CHECKING:
     import polars as pl
 
-    from mlopsfw.roles import Ability, TrainingContext, TrainingData, TrainingTask
+    from mlopsfw.roles import Ability, SignatureColumn, TrainingContext, TrainingData, TrainingTask
     from mlopsfw_trainer_torch import TorchConfig
+    from mlopsfw_trainer_torch.export import Network
 
 _PROBED = 512
 
@@ -45,6 +47,7 @@ class TorchTrainer:
 
     def __init__(self, config: TorchConfig) -> None:
         self._config = config
+        self._examples: dict[str, list[Any]] = {}  # none: golden rows are drawn from the plan
 
     def fit(
         self, task: TrainingTask, train: TrainingData, valid: TrainingData | None, context: TrainingContext
@@ -61,8 +64,8 @@ class TorchTrainer:
         device = choose_device(self._config)
         mixed = choose_mixed(self._config, device)
         context.progress("preparing rows", 0.0)
-        problem = _prepare(task, train, valid, self._config)
-        with repeatable(task.seed, self._config.threads, device):
+        problem = self._prepare(task, train, valid)
+        with repeatable(task.seed, self._config.threads, device, strict=not self._config.module):
             training = self._training(problem, task, device, mixed=mixed)
             checkpoints = Checkpoints(context.checkpoints, self._identity(problem, task, device, mixed=mixed))
             if checkpoints.restore(training):
@@ -70,52 +73,81 @@ class TorchTrainer:
             training.run(context, checkpoints)
             return self._result(training, problem, task, context)
 
-    def _training(self, problem: _Problem, task: TrainingTask, device: torch.device, *, mixed: bool) -> Training:
-        c, plan = self._config, problem.plan
-        network = network_of(c, plan, problem.target.outputs).to(device)
-        train = problem.train
+    def _training(self, problem: Problem, task: TrainingTask, device: torch.device, *, mixed: bool) -> Training:
+        c, train = self._config, problem.train
+        network = self._network(problem, task, device)
         if c.class_weights == "balanced" and task.task != "regression":
             train = balanced(train, len(problem.target.classes))
         valid = None if problem.valid is None else problem.valid.to(device)
         return Training(
             network, train.to(device), valid, task.task, c,
-            schedule=schedule_of(c, len(train)), seed=task.seed, mixed=mixed,
+            schedule=schedule_of(c, len(train)), seed=task.seed, mixed=mixed, **self._loop_options(task),
         )  # fmt: skip
 
-    def _identity(self, problem: _Problem, task: TrainingTask, device: torch.device, *, mixed: bool) -> str:
+    # -- what a user's module has otherwise ----------------------------------------------------------------------------------
+
+    def _prepare(self, task: TrainingTask, train: TrainingData, valid: TrainingData | None) -> Problem:
+        return _prepare(task, train, valid, self._config)
+
+    def _network(self, problem: Problem, task: TrainingTask, device: torch.device) -> torch.nn.Module:
+        del task
+        return network_of(self._config, _plan(problem), problem.target.outputs).to(device)
+
+    def _loop_options(self, task: TrainingTask) -> dict[str, Any]:
+        """Return further arguments of `Training`."""
+        del task
+        return {}
+
+    def _code(self) -> str:
+        """Return the digest of code that a checkpoint depends on, beside this package."""
+        return ""
+
+    def _write(
+        self, training: Training, problem: Problem, task: TrainingTask, folder: Path
+    ) -> tuple[dict[str, Path], dict[str, Any]]:
+        """Write the bundle's files; return them and facts about them."""
+        files = {name: folder / name for name in ("model.onnx", "weights.safetensors", "plan.json")}
+        plan, network = _plan(problem), training.network
+        files["plan.json"].write_bytes(plan.to_json())
+        export_weights(network, files["weights.safetensors"])
+        export_onnx(cast("Network", network), problem.target, files["model.onnx"])
+        rows = (problem.train if problem.valid is None else problem.valid).to(training.device)
+        probed = rows.at(torch.arange(min(_PROBED, len(rows)), device=training.device))
+        expected = outputs_of(training.logits(probed), problem.target)
+        difference = check_export(files["model.onnx"], probed, expected, problem.target.scale)
+        return files, {
+            "importance": importance(training, plan, rows, task.seed),
+            "export_difference": float(f"{difference:.1e}"),
+        }
+
+    # -- the same for all ----------------------------------------------------------------------------------------------------
+
+    def _identity(self, problem: Problem, task: TrainingTask, device: torch.device, *, mixed: bool) -> str:
         """Return the identity of this training, which its checkpoints must have."""
         settings = msgspec.json.encode(
-            [self._config, task, str(torch.__version__), str(device), mixed, torch.get_num_threads()], order="sorted"
+            [self._config, task, str(torch.__version__), str(device), mixed, torch.get_num_threads(), self._code()],
+            order="sorted",
         )
         digest = hashlib.sha256(settings)
-        digest.update(problem.plan.to_json())
+        digest.update(b"" if problem.plan is None else problem.plan.to_json())
         for rows in filter(None, (problem.train, problem.valid)):
-            for tensor in (rows.numeric, rows.codes, rows.target, rows.weight):
+            for tensor in (*rows.inputs, rows.target, rows.weight):
                 if tensor is not None:
-                    digest.update(tensor.numpy().data)
+                    digest.update(np.ascontiguousarray(tensor.numpy()).data)
         return digest.hexdigest()
 
     def _result(
-        self, training: Training, problem: _Problem, task: TrainingTask, context: TrainingContext
+        self, training: Training, problem: Problem, task: TrainingTask, context: TrainingContext
     ) -> TrainedModel:
-        files = {name: context.scratch / name for name in ("model.onnx", "weights.safetensors")}
-        files["plan.json"] = context.scratch / "plan.json"
-        files["plan.json"].write_bytes(problem.plan.to_json())
-        network: Any = training.network
-        export_weights(network, files["weights.safetensors"])
-        export_onnx(network, problem.target, files["model.onnx"])
-        evaluation = (problem.train if problem.valid is None else problem.valid).to(training.device)
-        probed = evaluation.at(torch.arange(min(_PROBED, len(evaluation)), device=training.device))
-        expected = outputs_of(training.logits(probed), problem.target)
-        difference = check_export(files["model.onnx"], probed, expected, problem.target.scale)
+        files, written = self._write(training, problem, task, context.scratch)
         facts = _facts(training, problem) | {
-            "importance": importance(training, problem.plan, evaluation, task.seed),
+            **written,
             "precision": "mixed" if choose_mixed(self._config, training.device) else "full",
-            "export_difference": float(f"{difference:.1e}"),
             "settings": msgspec.to_builtins(self._config),
         }
         return TrainedModel(
-            inputs=problem.plan.inputs,
+            inputs=problem.inputs,
+            examples=self._examples,
             files=files,
             formats={"onnx": "model.onnx"},
             classes=problem.target.classes,
@@ -124,8 +156,19 @@ class TorchTrainer:
         )
 
 
-class _Problem(NamedTuple):
-    plan: FeaturePlan
+class Problem(NamedTuple):
+    """What to learn, prepared.
+
+    Args:
+        inputs: The columns of a request.
+        plan: Makes features of them; None for a user's module.
+        target: How labels become numbers.
+        train, valid: The rows to learn from, and those to stop by.
+        unlabelled: Rows that were skipped.
+    """
+
+    inputs: tuple[SignatureColumn, ...]
+    plan: FeaturePlan | None
     target: Target
     train: Rows
     valid: Rows | None
@@ -134,23 +177,30 @@ class _Problem(NamedTuple):
     """The name of the rows that stop the training: `valid` if they were connected, `holdout` if they come out of the training rows."""
 
 
-def _prepare(task: TrainingTask, train: TrainingData, valid: TrainingData | None, config: TorchConfig) -> _Problem:
+def _prepare(task: TrainingTask, train: TrainingData, valid: TrainingData | None, config: TorchConfig) -> Problem:
     columns = training_columns(train.schema.names, task)
     timed = task.time in train.schema.names and task.time not in columns
     frame = rows_with_label(train, task, [*columns, task.time] if timed else columns, "training")
     plan = FeaturePlan.fit(frame, task)
-    target = _target(frame, task)
+    target = target_of(frame, task)
     rows = tensors(frame, plan, target, task)
     unlabelled = train.rows - frame.height
     if valid is not None and valid.rows:
         checked = rows_with_label(valid, task, valid.schema.names, "validation")
-        return _Problem(plan, target, rows, tensors(checked, plan, target, task), unlabelled)
+        return Problem(plan.inputs, plan, target, rows, tensors(checked, plan, target, task), unlabelled)
     times = frame[task.time] if task.time in frame.columns else None
     held = 0 if config.patience == 0 else int(config.holdout * frame.height)
-    return _Problem(plan, target, *held_out(rows, times, held, task.seed), unlabelled, "holdout")
+    return Problem(plan.inputs, plan, target, *held_out(rows, times, held, task.seed), unlabelled, "holdout")
 
 
-def _target(frame: pl.DataFrame, task: TrainingTask) -> Target:
+def _plan(problem: Problem) -> FeaturePlan:
+    if problem.plan is None:
+        raise TypeError("a network for tables needs a feature plan")
+    return problem.plan
+
+
+def target_of(frame: pl.DataFrame, task: TrainingTask) -> Target:
+    """Return how the labels of the training rows become numbers. Raise `DataError` if they do not fit the task."""
     labels = frame[task.target]
     if task.task == "regression":
         values = numbers(labels)
@@ -158,7 +208,7 @@ def _target(frame: pl.DataFrame, task: TrainingTask) -> Target:
     return Target(task.task, classes_of(labels, task.task))
 
 
-def _facts(training: Training, problem: _Problem) -> dict[str, Any]:
+def _facts(training: Training, problem: Problem) -> dict[str, Any]:
     p = training.progress
     return {
         "trainer": "torch",
@@ -174,10 +224,11 @@ def _facts(training: Training, problem: _Problem) -> dict[str, Any]:
         "epochs": p.epoch,
         "best_epoch": p.best_epoch + 1,
         "steps": p.step,
+        "batch_halved": p.halved,
     }
 
 
-def _metrics(training: Training, problem: _Problem) -> dict[str, float]:
+def _metrics(training: Training, problem: Problem) -> dict[str, float]:
     metrics: dict[str, float] = {}
     for name, rows in (("train", problem.train), (problem.validation, problem.valid)):
         if rows is not None:

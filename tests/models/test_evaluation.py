@@ -123,6 +123,15 @@ def test_a_baseline_whose_classes_separate_still_ends(design):
     assert np.isfinite(logistic(design, labels)).all()
 
 
+def test_a_model_of_tensors_alone_has_no_linear_baseline():
+    frame = pl.DataFrame({"image": [[1, 2], [3, 4]], "y": [0.0, 1.0]})
+    inputs = (SignatureColumn(name="image", type="tensor", dtype="int64", shape=(2,)),)
+    manifest = Manifest(
+        task="regression", target="y", inputs=inputs, outputs=outputs_for("regression", ()), formats={}, files={}
+    )
+    assert regression(manifest, frame, frame["y"].to_numpy(), frame) is None
+
+
 def test_baselines_answer_for_rows_they_have_not_seen():
     draw = np.random.default_rng(4)
     frame = pl.DataFrame(

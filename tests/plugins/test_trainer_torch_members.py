@@ -82,16 +82,16 @@ def test_both_networks_learn_the_same_table(tmp_path, network):
 
 def numbered(rows):
     values = torch.arange(rows, dtype=torch.float32)[:, None]
-    return Rows(values, torch.empty(rows, 0, dtype=torch.int64), values, None)
+    return Rows((values, torch.empty(rows, 0, dtype=torch.int64)), values, None)
 
 
 def test_rows_held_out_are_a_part_of_the_training_rows_and_follow_the_seed():
     learned, held = held_out(numbered(100), None, 15, seed=3)
     assert len(held) == 15
-    assert sorted([*learned.numeric[:, 0].tolist(), *held.numeric[:, 0].tolist()]) == list(range(100))
+    assert sorted([*learned.inputs[0][:, 0].tolist(), *held.inputs[0][:, 0].tolist()]) == list(range(100))
     again, other = (held_out(numbered(100), None, 15, seed)[1] for seed in (3, 4))
-    assert torch.equal(again.numeric, held.numeric)
-    assert not torch.equal(other.numeric, held.numeric)
+    assert torch.equal(again.inputs[0], held.inputs[0])
+    assert not torch.equal(other.inputs[0], held.inputs[0])
 
 
 def test_the_latest_rows_are_held_out_where_rows_have_a_time():
@@ -99,7 +99,7 @@ def test_the_latest_rows_are_held_out_where_rows_have_a_time():
     times = pl.select(pl.when(times.to_physical() == 7).then(None).otherwise(times)).to_series()
     learned, held = held_out(numbered(50), times, 10, seed=0)
     physical = times.to_physical()
-    assert sorted(physical[held.numeric[:, 0].to(torch.int64).tolist()].to_list()) == list(range(40, 50))
+    assert sorted(physical[held.inputs[0][:, 0].to(torch.int64).tolist()].to_list()) == list(range(40, 50))
     assert len(learned) == 40
 
 

@@ -1,0 +1,104 @@
+"""Modules, losses and transforms as a user writes them, right and wrong, for the tests of the trainer `torch`."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+
+class Everything(nn.Module):
+    """Reads an image, a text, a list, bytes, a number, an integer and a boolean."""
+
+    def __init__(self, width: int = 4) -> None:
+        super().__init__()
+        self.image = nn.Sequential(nn.Conv2d(1, width, 3), nn.BatchNorm2d(width), nn.ReLU(), nn.Flatten())
+        self.letters = nn.Embedding(256, width)
+        self.items = nn.Embedding(10, width)
+        self.head = nn.Linear(width * 4 + width + width + 2 + 3, 1)
+
+    def forward(self, *columns):
+        image, text, items, octets, number, count, flag = columns
+        scalars = torch.stack([number, count.to(torch.float32), flag.to(torch.float32)], dim=1)
+        parts = [self.image(image[:, None].to(torch.float32) / 16), self.letters(text.to(torch.int64)).mean(1)]
+        parts += [self.items(items).mean(1), octets.to(torch.float32) / 255, scalars]
+        return self.head(torch.cat(parts, dim=1))[:, 0]
+
+
+class Dense(nn.Module):
+    """A linear layer over a vector, which may go wrong in many ways."""
+
+    def __init__(self, width: int = 3, fault: str = "", dropout: float = 0.0) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 1 if fault == "narrow" else width)
+        self.normal = nn.BatchNorm1d(width) if fault != "narrow" else nn.Identity()
+        self.dropout = nn.Dropout(dropout)
+        self.fault = fault
+
+    def forward(self, vector):
+        output = self.normal(self.layer(self.dropout(vector)))
+        match self.fault:
+            case "detached":
+                return output.detach()
+            case "integers":
+                return output.to(torch.int64)
+            case "branch":
+                return output if output.sum() > 0 else output * 2
+            case "tuple":
+                return output, output
+            case "vanishing":
+                return output / 0.0
+        return output
+
+
+class Nothing(nn.Module):
+    """Has no parameters."""
+
+    def forward(self, vector):
+        return vector[:, :3]
+
+
+class Columns(nn.Module):
+    """A linear layer over two numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 1)
+
+    def forward(self, a, b):
+        return self.layer(torch.stack([a, b], dim=1))
+
+
+def smoothed(output, target):
+    return functional.cross_entropy(output, target, label_smoothing=0.2)
+
+
+def weighted(output, target, weight=None):
+    each = functional.cross_entropy(output, target, reduction="none")
+    return each.mean() if weight is None else (each * weight).sum() / weight.sum()
+
+
+def each_row(output, target):
+    return functional.cross_entropy(output, target, reduction="none")
+
+
+def noisy(vector):
+    return vector + 0.1 * torch.randn_like(vector)
+
+
+def longer(vector):
+    return torch.cat([vector, vector], dim=1)
+
+
+class Exploding:
+    """A loss that is NaN from its 30th call on."""
+
+    calls = 0
+
+    def __call__(self, output, target):
+        type(self).calls += 1
+        loss = functional.cross_entropy(output, target)
+        return loss * float("nan") if self.calls >= 30 else loss
+
+
+exploding = Exploding()
