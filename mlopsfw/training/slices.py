@@ -20,6 +20,7 @@ _Z = 2.575829303548901  # the normal quantile of 0.995: five one-sided tests tog
 _VALUES = 20  # categories of a column that make slices
 _PARTS = 4  # intervals of a number
 _CONDITIONS = 400  # conditions that are paired; of more the worst
+_MOST = 1 << 17  # rows of the half that is searched
 _ALIKE = 0.5  # two slices that share more of their rows count as one
 _TINY = 1e-15
 
@@ -78,13 +79,17 @@ def search(
         seed: Draws the halves.
     """
     count = int(clusters.max(initial=-1)) + 1
-    half = np.random.Generator(np.random.PCG64(seed)).permutation(count) < count // 2
+    draw = np.random.Generator(np.random.PCG64(seed))
+    half = draw.permutation(count) < count // 2
     first = half[clusters]
     conditions = list(_conditions(rows, first))
     if not conditions or not first.any():
         return []
     held: np.ndarray = np.stack([each.holds for each in conditions])
-    found = _worst(held[:, first].astype(np.float64), loss[first], [each.column for each in conditions], fewest)
+    at = np.flatnonzero(first)
+    if len(at) > _MOST:
+        at = draw.choice(at, _MOST, replace=False)
+    found = _worst(held[:, at].astype(np.float32), loss[at], [each.column for each in conditions], fewest)
     second = ~first
     own = np.unique(clusters[second], return_inverse=True)[1]
     slices = []
@@ -126,10 +131,10 @@ def _worst(held: np.ndarray, loss: np.ndarray, columns: Sequence[str], fewest: i
     """Return pairs of conditions (twice the same for one) with the largest excess of loss, in standard errors, that differ enough."""
     kept = np.arange(len(held))
     if len(held) > _CONDITIONS:
-        single = _excess(held.sum(axis=1), held @ loss, loss, fewest)
+        single = _excess(held.sum(axis=1), held @ loss.astype(np.float32), loss, fewest)
         kept = np.sort(np.argsort(-single)[:_CONDITIONS])
     part = held[kept]
-    excess = _excess(part @ part.T, (part * loss) @ part.T, loss, fewest)
+    excess = _excess(part @ part.T, (part * loss.astype(np.float32)) @ part.T, loss, fewest)
     names = np.asarray(columns)[kept]
     same = names[:, None] == names[None, :]
     excess[np.triu(np.ones_like(excess, dtype=bool), 1) | (same & ~np.eye(len(part), dtype=bool))] = -np.inf
