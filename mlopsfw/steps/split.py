@@ -176,9 +176,16 @@ def _those(rows: pl.LazyFrame, chosen: pl.Series) -> Iterator[pl.DataFrame]:
 
 
 def _labels(rows: pl.LazyFrame, label: pl.Expr) -> pl.Series:
+    """Return the part of each row, in the order of the rows.
+
+    The rows are computed before the label is: where all branches of a condition are literals, Polars may return the batches of a file in
+    another order, and the label would be another row's.
+    """
     import polars as pl
 
-    return rows.select(label.cast(pl.Enum(PARTS)).alias(_PART)).collect(engine="streaming").to_series()
+    names = list(dict.fromkeys(label.meta.root_names()))
+    parts = [part.select(label.cast(pl.Enum(PARTS)).alias(_PART)) for part in computed(rows.select(names))]
+    return pl.concat(parts).to_series() if parts else pl.Series(_PART, dtype=pl.Enum(PARTS))
 
 
 def _by_time(rows: pl.LazyFrame, params: SplitParams) -> pl.Series:
@@ -255,6 +262,7 @@ def build(params: SplitParams, _host: Host) -> Step:
         run=partial(_run, params),
         inputs=("rows",),
         outputs=PARTS,
+        version=2,
     )
 
 

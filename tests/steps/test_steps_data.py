@@ -8,6 +8,7 @@ import re
 from types import SimpleNamespace
 
 import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -332,6 +333,34 @@ def test_rows_whose_label_is_known_too_late_are_in_no_part(kind):
     params = SplitParams(by="time", column="day", validation="2026-03-11", test="2026-03-21", label_delay="72h")
     days = {name: part["day"].dt.day().to_list() for name, part in parts_of(rows, params).items()}
     assert days == {"train": [*range(1, 9)], "validation": [*range(11, 19)], "test": [*range(21, 31)]}
+
+
+@pytest.mark.parametrize("suffix", ["arrow", "parquet"])
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"by": "time", "column": "day", "validation": "2026-01-21", "test": "2026-01-26"},
+        {"by": "column", "column": "which", "train": "early", "validation": "late", "test": "last"},
+    ],
+)
+def test_the_rows_of_a_file_of_many_batches_get_their_own_part(tmp_path, params, suffix):
+    day = pl.datetime_range(pl.datetime(2026, 1, 1), pl.datetime(2026, 1, 30), "5m", eager=True)
+    which = pl.when(day < pl.datetime(2026, 1, 21)).then(pl.lit("early")).when(day < pl.datetime(2026, 1, 26))
+    rows = pl.DataFrame({"day": day}).with_columns(which=which.then(pl.lit("late")).otherwise(pl.lit("last")))
+    file = tmp_path / f"rows.{suffix}"
+    if suffix == "parquet":
+        rows.write_parquet(file, row_group_size=1000)
+    else:
+        with pa.ipc.new_file(file, rows.to_arrow().schema) as writer:
+            for part in rows.iter_slices(1000):
+                writer.write_table(part.to_arrow())
+    scan = pl.scan_parquet(file) if suffix == "parquet" else pl.scan_ipc(file)
+    for _ in range(5):
+        labels = deal(scan, SplitParams(**params))
+        assert (
+            labels.to_list()
+            == rows["which"].replace({"early": "train", "late": "validation", "last": "test"}).to_list()
+        )
 
 
 def test_rows_with_a_time_are_drawn_only_with_consent(make_project, capsys):
