@@ -65,3 +65,26 @@ def test_files_must_be_equal(difference, tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).write_text(name)
     assert difference(tmp_path / "a", tmp_path / "b") == "the file has another content"
+
+
+def test_models_are_compared_by_their_answers_to_the_golden_rows(project, tmp_path):
+    from onnx import TensorProto, helper
+
+    import mlopsfw
+    from mlopsfw.kernel.roles.artifact import Artifact
+
+    rows = pl.DataFrame({"x": [1.0, 2.0], "y": [2.0, 4.0]})
+    artifacts = []
+    for factor in (2.0, 2.0 + 1e-9, 3.0):
+        weight = helper.make_tensor("w", TensorProto.DOUBLE, [1], [factor])
+        ends = [[helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["rows"])] for name in ("x", "value")]
+        graph = helper.make_graph([helper.make_node("Mul", ["x", "w"], ["value"])], "g", *ends, [weight])
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+        (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+        with mlopsfw.start_run(project=project) as run:
+            version = run.log_model("m", tmp_path / "m.onnx", rows=rows, target="y")
+        artifacts.append(Artifact(kind="bundle", digest=version.bundle, blob=version.bundle))
+    likeness = Likeness(project.values, 1e-6)
+    assert len({artifact.blob for artifact in artifacts}) == 3
+    assert likeness.difference(artifacts[0], artifacts[1]) == ""
+    assert likeness.difference(artifacts[0], artifacts[2]).startswith("golden.outputs.value[0]")
