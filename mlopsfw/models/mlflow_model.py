@@ -87,7 +87,8 @@ def flavour_file(folder: Path) -> FlavourFile:
         MissingExtra: PyYAML is not installed.
     """
     said = read_yaml(folder / FILE)
-    flavours = said.get("flavors") or {}
+    listed = said.get("flavors")
+    flavours = listed if isinstance(listed, Mapping) else {}
     reasons = []
     for flavour, (form, key) in _FLAVOURS.items():
         if isinstance(options := flavours.get(flavour), Mapping):
@@ -100,9 +101,14 @@ def flavour_file(folder: Path) -> FlavourFile:
 
 
 def _inside(folder: Path, name: str) -> Path:
-    file = (folder / name).resolve()
-    if not file.is_relative_to(folder.resolve()) or not file.is_file():
-        raise BundleError(f"{folder / FILE} names {name[:80]!r}, which is no file of the folder")
+    problem = BundleError(f"{folder / FILE} names {name[:80]!r}, which is no file of the folder")
+    try:
+        file = (folder / name).resolve()
+        is_within = file.is_relative_to(folder.resolve()) and file.is_file()
+    except (ValueError, OSError):
+        raise problem from None
+    if not is_within:
+        raise problem
     return file
 
 

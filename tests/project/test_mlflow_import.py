@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import re
 import shutil
 import sqlite3
 from pathlib import Path
@@ -192,3 +194,94 @@ def test_an_imported_run_sorts_by_its_own_time(project, store):
     assert [record["run"] for record in project.runs.search("delay")] == sorted(
         (r.run for r in result.runs), reverse=True
     )
+
+
+def run_folder(store: Path) -> Path:
+    (meta,) = (file for file in store.glob("*/*/meta.yaml") if "run_name: first" in file.read_text())
+    return meta.parent
+
+
+@pytest.mark.parametrize("folder", ["params", "tags", "metrics"])
+def test_a_link_in_place_of_a_folder_of_a_run_is_not_followed(project, tmp_path, folder):
+    store, secret = copied("mlruns3", tmp_path), tmp_path / "secret"
+    secret.mkdir()
+    (secret / "key").write_text("1796000000000 0.125 7")
+    shutil.rmtree(run_folder(store) / folder)
+    (run_folder(store) / folder).symlink_to(secret)
+    view = project.runs.get(imported(project, store).runs[0].run)
+    assert "0.125" not in f"{view.params}{[metric.number for metric in project.runs.metrics(view.id)]}"
+
+
+def test_a_link_in_place_of_the_folder_of_models_is_not_followed(project, tmp_path):
+    store = copied("mlruns3", tmp_path)
+    (store / "models").rename(tmp_path / "elsewhere")
+    (store / "models").symlink_to(tmp_path / "elsewhere")
+    assert imported(project, store).models == ()
+
+
+HUGE = "1" + "0" * 400
+ODD = {
+    "a start after all calendars": ("meta.yaml", r"start_time: \d+", f"start_time: {HUGE}"),
+    "an end after all calendars": ("meta.yaml", r"end_time: \d+", f"end_time: {HUGE}"),
+    "a metric after all calendars": ("metrics/auc", r"^\d+", HUGE),
+    "a step beyond 64 bits": ("metrics/auc", r"\d+$", HUGE),
+    "an address of no host": ("meta.yaml", "artifact_uri: .*", "artifact_uri: http://[x"),
+    "a zero byte in a place": ("meta.yaml", "artifact_uri: .*", "artifact_uri: file:/a%00b"),
+    "a place of a long name": ("meta.yaml", "artifact_uri: .*", f"artifact_uri: /{'a' * 5000}"),
+}
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_what_a_file_says_oddly_ends_no_import(project, tmp_path, what):
+    store = copied("mlruns3", tmp_path)
+    name, old, new = ODD[what]
+    file = run_folder(store) / name
+    changed = re.sub(old, new, file.read_text(), count=1)
+    assert changed != file.read_text()
+    file.write_text(changed)
+    if "artifact_uri" in new:
+        shutil.rmtree(run_folder(store) / "artifacts")
+    assert [run.state for run in imported(project, store).runs] == ["new", "new"]
+
+
+@pytest.mark.parametrize(
+    "said", ["flavors: [1]", 'flavors: {lightgbm: {data: "a\\0"}}', f"flavors: {{onnx: {{data: {'x' * 5000}}}}}"]
+)
+def test_a_model_folder_that_names_no_file_is_skipped(project, tmp_path, said):
+    store = copied("mlruns3", tmp_path)
+    for file in store.glob("**/MLmodel"):
+        file.write_text(said)
+    assert imported(project, store).models[0].state == "skipped"
+
+
+@pytest.mark.parametrize("source", ["/a%00b", "//[x", "/x/**a/artifacts"])
+def test_a_source_that_is_no_place_is_skipped(tmp_path, source):
+    with pytest.raises(DataError, match=r"is no place|is not in"):
+        Places(tmp_path).find(source, "**a")
+
+
+def test_a_pipe_among_the_artifacts_is_left_out_and_named(project, tmp_path):
+    store = copied("mlruns3", tmp_path)
+    os.mkfifo(run_folder(store) / "artifacts" / "pipe")
+    assert "no plain file" in str(imported(project, store).runs[0].why)
+
+
+def test_models_whose_names_are_one_here_are_not_mixed(project, tmp_path):
+    pytest.importorskip("lightgbm")
+    store = copied("mlruns3", tmp_path)
+    shutil.copytree(store / "models" / "delay", store / "models" / "Delay")
+    for meta in (store / "models" / "Delay").glob("**/meta.yaml"):
+        meta.write_text(meta.read_text().replace("name: delay", "name: Delay"))
+    states = {(each.mlflow, each.state): each.why for each in imported(project, store, dry_run=True).models}
+    assert "it would be called delay, as 'Delay' is" in states["delay/1", "skipped"]
+
+
+def test_a_database_that_is_damaged_or_of_another_version_is_said_to_be(project, tmp_path):
+    file = copied("database", tmp_path)
+    with sqlite3.connect(file) as db:
+        db.execute("UPDATE params SET value = CAST(x'ff61' AS TEXT)")
+    assert imported(project, file).runs[0].state == "new"
+    with sqlite3.connect(file) as db:
+        db.execute("ALTER TABLE runs RENAME COLUMN artifact_uri TO other")
+    with pytest.raises(UsageError, match="artifact_uri"):
+        imported(project, file)

@@ -9,7 +9,15 @@ from typing import Any
 
 from mlopsfw.kernel.base.errors import UsageError
 from mlopsfw.models.mlflow_model import read_yaml
-from mlopsfw.project.mlflow.records import STATUSES, SourceMetric, SourceRun, SourceVersion, aliases_of
+from mlopsfw.project.mlflow.records import (
+    STATUSES,
+    SourceMetric,
+    SourceRun,
+    SourceVersion,
+    aliases_of,
+    integer,
+    milliseconds,
+)
 
 _META = "meta.yaml"
 _LONGEST = 1 << 16
@@ -27,7 +35,7 @@ class FileStore:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder = folder = folder.resolve()
         self._experiments = [each for each in _folders(folder) if _is_file(each / _META) and each.name != "models"]
         if not self._experiments:
             inner = " Name the folder mlruns in it." if (folder / "mlruns").is_dir() else ""
@@ -54,12 +62,13 @@ class FileStore:
     def metrics(self, run: SourceRun) -> Iterator[SourceMetric]:
         """Yield the numbers that a run logged. Lines that are no metric are passed over."""
         for name, file in _named(self._folders[run.id] / "metrics"):
-            with file.open("rb") as lines:
-                for line in lines:
+            with file.open("rb") as stream:
+                for line in iter(lambda: stream.readline(_LONGEST), b""):
                     fields = line.split()
                     try:
                         step = int(fields[_FIELDS]) if len(fields) > _FIELDS else 0
-                        yield SourceMetric(name, float(fields[1]), step, int(fields[0]) / 1000)
+                        moment = milliseconds(int(fields[0]))
+                        yield SourceMetric(name, float(fields[1]), integer(step), moment / 1000)
                     except (ValueError, IndexError):
                         continue
 
@@ -69,8 +78,8 @@ class FileStore:
             numbers = [each for each in _folders(model) if _is_file(each / _META) and each.name.startswith("version-")]
             pointed = {name: text.strip() for name, text in _texts(model / "aliases").items()}
             metas = [read_yaml(each / _META) for each in numbers]
-            for meta in sorted(metas, key=lambda each: _integer(each.get("version"))):
-                number = _integer(meta.get("version"))
+            for meta in sorted(metas, key=lambda each: integer(each.get("version"))):
+                number = integer(meta.get("version"))
                 named = [name for name, at in pointed.items() if at == str(number)]
                 yield SourceVersion(
                     model=str(meta.get("name", model.name)),
@@ -90,16 +99,12 @@ def _run(meta: dict[str, Any], experiment: str, folder: Path) -> SourceRun:
         name=str(meta.get("run_name") or tags.get("mlflow.runName", "")),
         experiment=experiment,
         status=STATUSES[status - 1] if isinstance(status, int) and 0 < status <= len(STATUSES) else "RUNNING",
-        started=_integer(meta.get("start_time")),
-        finished=_integer(meta.get("end_time")),
+        started=milliseconds(meta.get("start_time")),
+        finished=milliseconds(meta.get("end_time")),
         params=_texts(folder / "params"),
         tags=tags,
         artifact_uri=str(own) if own.is_dir() else str(meta.get("artifact_uri") or ""),
     )
-
-
-def _integer(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
 def _texts(folder: Path) -> dict[str, str]:
@@ -113,7 +118,7 @@ def _read(file: Path) -> str:
 
 def _named(folder: Path) -> Iterator[tuple[str, Path]]:
     """Yield the files in a folder and its folders: a name may hold slashes."""
-    for above, folders, names in os.walk(folder, followlinks=False):
+    for above, folders, names in [] if folder.is_symlink() else os.walk(folder, followlinks=False):
         folders.sort()
         for name in sorted(names):
             file = Path(above, name)
@@ -123,7 +128,7 @@ def _named(folder: Path) -> Iterator[tuple[str, Path]]:
 
 def _folders(folder: Path) -> list[Path]:
     try:
-        entries = sorted(folder.iterdir())
+        entries = [] if folder.is_symlink() else sorted(folder.iterdir())
     except OSError:
         return []
     return [each for each in entries if each.is_dir() and not each.is_symlink() and not each.name.startswith(".")]

@@ -19,7 +19,7 @@ from urllib.parse import unquote
 import msgspec
 
 from mlopsfw.kernel.base.errors import MlopsfwError, UsageError
-from mlopsfw.kernel.base.ids import new_run_id
+from mlopsfw.kernel.base.ids import check_name, new_run_id
 from mlopsfw.lineage.codestate import CodeRecord
 from mlopsfw.lineage.references import is_reference
 from mlopsfw.models.mlflow_model import flavour_file
@@ -133,6 +133,7 @@ class _Importer:
         self._project, self._store, self._choices = project, store, choices
         self._places = Places(choices.artifacts or store.folder)
         self._runs: dict[str, SourceRun] = {}
+        self._models: dict[str, str] = {}
 
     # -- runs ------------------------------------------------------------------------------------------------------------------
 
@@ -200,18 +201,24 @@ class _Importer:
             run = self._runs.get(version.run)
             folder = self._places.find(version.source, version.run, run.artifact_uri if run else "")
             self._places.check_tree(folder, self._choices.most)
-            flavour = flavour_file(folder)
+            flavour, name = flavour_file(folder), self._name(version.model)
             if self._choices.dry_run:
                 return result
             model = ModelFile(file=flavour.file, format=flavour.format, inputs=flavour.inputs)
             message = f"MLflow {result.mlflow}"
-            ours = registered_file(
-                self._project, _model_name(version.model), model, None, run=our_id(run) if run else "", message=message
-            )
+            ours = registered_file(self._project, name, model, None, run=our_id(run) if run else "", message=message)
         except MlopsfwError as error:
             return msgspec.structs.replace(result, state="skipped", why=error.message)
         aliases = tuple(alias for alias in version.aliases if self._point(ours.name, alias, ours.version))
         return msgspec.structs.replace(result, ref=ours.ref, aliases=aliases, state="new" if ours.new else "present")
+
+    def _name(self, model: str) -> str:
+        """Return what a model is called here. Raise `UsageError` where another model of MLflow has that name here already."""
+        name = check_name(re.sub(r"[^a-z0-9._-]+", "-", model.lower()).strip("-."), "model")
+        if self._models.setdefault(name, model) != model:
+            hint = "Rename one of them in MLflow."
+            raise UsageError(f"it would be called {name}, as {self._models[name]!r} is", hint=hint)
+        return name
 
     def _point(self, name: str, alias: str, version: int) -> bool:
         """Point an alias that was never moved here at a version; return whether it points there."""
@@ -274,8 +281,3 @@ def _value(text: str) -> Any:
     if _DECIMAL.fullmatch(text) and math.isfinite(number := float(text)) and not re.match(r"-?0\d", text):
         return number
     return text
-
-
-def _model_name(name: str) -> str:
-    """Return what a model is called here: small letters, digits and `._-`."""
-    return re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-.")

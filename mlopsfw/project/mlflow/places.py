@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 from pathlib import Path, PurePosixPath
@@ -31,6 +32,12 @@ class Places:
             run: The run that it belongs to: a store that was moved has its artifacts below `RUN/artifacts`.
             own: Where the store says that the run's artifacts are.
         """
+        try:
+            return self._find(uri, run, own)
+        except (ValueError, OSError):
+            raise DataError(f"{uri[:200]!r} is no place of a file") from None
+
+    def _find(self, uri: str, run: str, own: str) -> Path:
         parts = urlsplit(uri)
         path = unquote(parts.path)
         match parts.scheme:
@@ -54,7 +61,10 @@ class Places:
 
     def is_below(self, uri: str) -> bool:
         """Return whether a path or `file:…` lies below the root by its name; it need not exist."""
-        parts = urlsplit(uri)
+        try:
+            parts = urlsplit(uri)
+        except ValueError:
+            return False
         return parts.scheme in ("", "file") and Path(os.path.abspath(unquote(parts.path))).is_relative_to(self._root)  # noqa: PTH100 - links stay
 
     def _moved(self, path: str, run: str, uri: str) -> Path:
@@ -62,7 +72,7 @@ class Places:
         names = PurePosixPath(path).parts
         if run and run in names:
             rest = names[names.index(run) :]
-            for place in (self._root.joinpath(*rest), *self._root.glob(f"*/{run}")):
+            for place in (self._root.joinpath(*rest), *self._root.glob(f"*/{glob.escape(run)}")):
                 moved = place if place.name != run else place.joinpath(*rest[1:])
                 if self._holds(moved):
                     return moved
@@ -95,5 +105,7 @@ class Places:
                 size += each.stat().st_size if each.is_file() else 0
             if place.is_file():
                 break
-        if place.is_symlink() or size > most:
-            raise DataError(f"{place} is a link, or has more than {most >> 20} MiB", hint="Raise --max-artifact.")
+        if place.is_symlink() or not (place.is_file() or place.is_dir()):
+            raise DataError(f"{place} is a link or no plain file")
+        if size > most:
+            raise DataError(f"{place} has more than {most >> 20} MiB", hint="Raise --max-artifact.")

@@ -10,6 +10,8 @@ import msgspec
 
 STATUSES = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")
 """Names of the statuses; the files have their numbers, from 1."""
+_LIMIT = 1 << 63
+_YEAR_10_000 = 253_402_300_800_000
 
 
 class SourceMetric(NamedTuple):
@@ -91,6 +93,16 @@ class TrackingStore(Protocol):
     def versions(self) -> Iterator[SourceVersion]:
         """Yield the versions of models, by name and number."""
         ...
+
+
+def integer(value: object) -> int:
+    """Return an integer of 64 bits; 0 for anything else."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and -_LIMIT <= value < _LIMIT else 0
+
+
+def milliseconds(value: object) -> int:
+    """Return a time since the epoch that a calendar has; 0 for anything else."""
+    return number if 0 <= (number := integer(value)) < _YEAR_10_000 else 0
 
 
 def aliases_of(named: list[str], stage: str) -> tuple[str, ...]:
