@@ -222,11 +222,24 @@ def _announce(now: EndpointStatus) -> None:
     type=float,
     help="Add intervals or sets that miss the truth in at most this share of rows; 0.1 asks for 90%. The model must be calibrated.",
 )
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Add what each input contributes to each answer. Trees of LightGBM and XGBoost can say so.",
+)
 @csv_options
 @sheet_option
 @pass_project
 def predict(
-    project: Project, *, model: str, file: Path, out: Path | None, alpha: float | None, csv: ReadOptions, sheet: str
+    project: Project,
+    *,
+    model: str,
+    file: Path,
+    out: Path | None,
+    alpha: float | None,
+    explain: bool,
+    csv: ReadOptions,
+    sheet: str,
 ) -> None:
     """Score FILE (CSV, JSON lines, Excel, Parquet or Arrow IPC) with MODEL. Add the model's outputs to its rows.
 
@@ -245,10 +258,13 @@ def predict(
     if endpoint != model:
         if alpha is not None:
             raise click.UsageError("--alpha is for a model; a server's endpoint takes parameters.alpha in a request")
+        if explain:
+            raise click.UsageError("--explain is for a model, such as models:/NAME")
         frames = project.batch_scorer.score_file(endpoint, file, csv, sheet, flat=flat)
     else:
         check = lambda columns: check_writable(columns, out)  # noqa: E731
-        frames = iter([project.scorer.score_file(model, file, csv, sheet, check=check, flat=flat, alpha=alpha)])
+        score = project.scorer.score_file
+        frames = iter([score(model, file, csv, sheet, check, flat=flat, alpha=alpha, explain=explain)])
     if out is not None:
         click.echo(f"{write_rows(frames, out)} rows in {out}")
         return

@@ -71,6 +71,20 @@ def matrix(encodings: Sequence[Encoding], columns: Mapping[str, np.ndarray]) -> 
     return numbers
 
 
+def by_column(encodings: Sequence[Encoding], contributions: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what each column contributes to the trees' sum, as `Model.explain` does: under an empty name the sum before any of them.
+
+    Args:
+        encodings: Of the trees' columns.
+        contributions: float64 `[rows, sums, encodings + 1]`, the last one that of no column.
+    """
+    values = contributions[:, 0] if contributions.shape[1] == 1 else np.moveaxis(contributions, 1, -1)
+    found = {"": values[:, len(encodings)]}
+    for at, encoding in enumerate(encodings):
+        found[encoding.column] = found.get(encoding.column, 0.0) + values[:, at]
+    return found
+
+
 def output_of(manifest: Manifest, file: Path) -> str:
     """Return the name of the one output that trees have. Raise `BundleError` where the manifest declares others.
 

@@ -45,6 +45,7 @@ class OfflineScorer:
         *,
         flat: bool = False,
         alpha: float | None = None,
+        explain: bool = False,
     ) -> pl.DataFrame:
         """Return the rows of `file` with the outputs of `model` beside them.
 
@@ -57,11 +58,12 @@ class OfflineScorer:
             check: Is given the columns of the rows before they are scored, and raises if they are of no use.
             flat: Whether each class has a column of its own, as a CSV file needs.
             alpha: Add intervals or sets that miss the truth in at most this share of rows.
+            explain: Add what each input contributes to each answer.
 
         Raises:
             DataError: The file cannot be read, or has a column called as an output of the model.
             SignatureMismatch: Its rows do not fit the model.
-            UsageError: The model has no intervals, or too few calibration rows for so small an alpha.
+            UsageError: The model has no intervals, or too few calibration rows for so small an alpha; or it does not explain answers.
         """
         from mlopsfw.models.bundle.scoring import (
             added_names,
@@ -71,6 +73,7 @@ class OfflineScorer:
             score,
             uncertain_names,
             with_class,
+            with_contributions,
         )
 
         version = self._models.resolve(model)
@@ -81,9 +84,11 @@ class OfflineScorer:
             extra = uncertain_names(bundle.manifest) if alpha is not None else []
             check_names(rows.columns, [*added_names(bundle.manifest), *extra])
             check(rows.schema)
-            scored = score(bundle, self._personal.rows(version, rows), alpha)
+            asked = self._personal.rows(version, rows)
+            scored = score(bundle, asked, alpha)
             if not rows.height:
                 return rows
             outputs = scored.select(*(output.name for output in bundle.manifest.outputs), *extra)
             answers = with_class(rows.with_columns(outputs), bundle.manifest)
+            answers = with_contributions(bundle, asked, answers) if explain else answers
             return by_class(answers, bundle.manifest) if flat else answers

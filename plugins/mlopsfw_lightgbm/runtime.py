@@ -12,7 +12,7 @@ import numpy as np
 
 from mlopsfw.errors import BundleError
 from mlopsfw.features.adopted import tree_columns
-from mlopsfw.features.encoding import FILE, Encoding, matrix, output_of, read_encodings
+from mlopsfw.features.encoding import FILE, Encoding, by_column, matrix, output_of, read_encodings
 from mlopsfw.roles import read_listed, read_model
 from mlopsfw_lightgbm.text import categories_of, checked_text, objective_of
 
@@ -90,6 +90,13 @@ class LightGbmModel:
     def predict(self, columns: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         """Return the output for the rows of `columns`."""
         return {self._output: predictions(self._booster, matrix(self._encodings, columns), self._threads)}
+
+    def explain(self, columns: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        """Return the SHAP values of the trees (Lundberg et al., 2020, TreeSHAP), as LightGBM computes them."""
+        numbers = matrix(self._encodings, columns)
+        shape = (len(numbers), self._booster.num_model_per_iteration(), len(self._encodings) + 1)
+        values = self._booster.predict(numbers, pred_contrib=True, num_threads=self._threads)
+        return by_column(self._encodings, np.asarray(values, dtype=np.float64).reshape(shape))
 
 
 def predictions(booster: lightgbm.Booster, numbers: np.ndarray, threads: int) -> np.ndarray:

@@ -12,7 +12,7 @@ import xgboost
 
 from mlopsfw.errors import BundleError
 from mlopsfw.features.adopted import tree_columns
-from mlopsfw.features.encoding import FILE, Encoding, matrix, output_of, read_encodings
+from mlopsfw.features.encoding import FILE, Encoding, by_column, matrix, output_of, read_encodings
 from mlopsfw.roles import read_listed, read_model
 from mlopsfw_xgboost.document import GENERIC, checked_document, described
 from mlopsfw_xgboost.ubjson import decode, is_json
@@ -87,6 +87,14 @@ class XgBoostModel:
     def predict(self, columns: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         """Return the output for the rows of `columns`."""
         return {self._output: predictions(self._booster, finite(matrix(self._encodings, columns)))}
+
+    def explain(self, columns: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        """Return the SHAP values of the trees (Lundberg et al., 2020, TreeSHAP), as XGBoost computes them."""
+        table = xgboost.DMatrix(finite(matrix(self._encodings, columns)))
+        values = np.asarray(
+            self._booster.predict(table, pred_contribs=True, strict_shape=True, validate_features=False)
+        )
+        return by_column(self._encodings, values.astype(np.float64))
 
 
 def finite(numbers: np.ndarray) -> np.ndarray:

@@ -43,6 +43,26 @@ class Answers:
             raise AnswerMismatch(self._model, "", self._wrong_names(answer))
         return {column.name: self._column(column, answer[column.name], rows) for column in self._outputs}
 
+    def explained(self, shares: Any, names: Sequence[str], rows: int) -> dict[str, np.ndarray]:
+        """Return what each input contributes, as float64 whose first axis is the row.
+
+        Args:
+            shares: What the model returned.
+            names: The inputs, and an empty name.
+            rows: How many rows it was asked about.
+
+        Raises:
+            AnswerMismatch: An input is missing, or the contributions are not finite numbers of these rows.
+        """
+        if not isinstance(shares, Mapping) or not set(shares) <= set(names) or "" not in shares:
+            raise AnswerMismatch(self._model, "", "its explanation is not a mapping from inputs to their contributions")
+        base = np.asarray(shares[""], dtype=np.float64)
+        values = {name: np.asarray(shares.get(name, np.zeros_like(base)), dtype=np.float64) for name in names}
+        for name, each in values.items():
+            if each.shape != base.shape or each.shape[:1] != (rows,) or not np.isfinite(each).all():
+                raise AnswerMismatch(self._model, name, "its contributions are not finite numbers, one for each row")
+        return values
+
     def _wrong_names(self, answer: Any) -> str:
         if not isinstance(answer, Mapping):
             return f"it is a {type(answer).__name__}, not a mapping from each output to its values"

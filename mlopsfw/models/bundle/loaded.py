@@ -70,6 +70,30 @@ class LoadedBundle:
         outputs = calibrated(self.calibration.map, self.manifest, raw)
         return {**outputs, **uncertainty(self.calibration.conformal, self.manifest, arrays, raw, alpha)}
 
+    def explain(self, columns: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Return what each input contributes to the answers to rows, given as for `predict`, and under an empty name what all have in common.
+
+        They add up to the model's sum before its link, and before any calibration: log odds of the second class `[rows]`, or a logit of each
+        class `[rows, classes]`; of most regressions the value. Raise `UsageError` where the runtime cannot explain, `AnswerMismatch` where it
+        returns something else.
+        """
+        import numpy as np
+
+        arrays, names = self._signature.arrays(columns), ["", *(each.name for each in self.manifest.inputs)]
+        explain, rows = getattr(self._model, "explain", None), len(next(iter(arrays.values()), ()))
+        if explain is None:
+            raise UsageError(
+                f"a model in the format {next(iter(self.manifest.formats))} does not explain its answers",
+                hint="Trees of LightGBM and XGBoost do. For any model, the step evaluate has importance = 5.",
+            )
+        if not rows:
+            return {name: np.empty(0) for name in names}
+        try:
+            return self._answers.explained(explain(arrays), names, rows)
+        except AnswerMismatch as error:
+            blame_built(self._model, error, "explain")
+            raise
+
     def predict_table(self, rows: pl.DataFrame | pa.Table) -> Mapping[str, np.ndarray]:
         """Score the rows of a table, with the same outputs as `predict`. Any column may hold nulls.
 

@@ -49,6 +49,39 @@ def score(bundle: LoadedBundle, rows: pl.DataFrame, alpha: float | None = None) 
     return pl.concat(scored) if scored else rows
 
 
+CONTRIBUTION = "contribution"
+"""The column that has what all rows' answers have in common; `contribution[INPUT]` has that of an input."""
+
+
+def with_contributions(bundle: LoadedBundle, rows: pl.DataFrame, scored: pl.DataFrame) -> pl.DataFrame:
+    """Return scored rows with a column for what each input contributes to the answer; of several classes, to the likeliest one.
+
+    Args:
+        bundle: The model.
+        rows: What it was asked, as it gets them.
+        scored: Its outputs, and what stands beside them.
+    """
+    import numpy as np
+    import polars as pl
+
+    inputs, output = bundle.manifest.inputs, bundle.manifest.outputs[0].name
+    parts = []
+    for part, answer in zip(rows.iter_slices(_BATCH), scored.iter_slices(_BATCH), strict=True):
+        shares = bundle.explain({each.name: request_values(part[each.name], each) for each in inputs})
+        likeliest = np.array([np.argmax(p) for p in answer[output]]) if shares[""].ndim > 1 else None
+        parts.append(
+            {
+                f"{CONTRIBUTION}[{name}]" if name else CONTRIBUTION: each
+                if likeliest is None
+                else each[np.arange(len(each)), likeliest]
+                for name, each in shares.items()
+            }
+        )
+    made = pl.concat([pl.DataFrame(each) for each in parts])
+    check_names(scored.columns, made.columns)
+    return scored.hstack(made)
+
+
 def added_names(manifest: Manifest) -> list[str]:
     """Return the columns that scoring a file adds: the outputs, and the predicted class of a classifier."""
     return [*(output.name for output in manifest.outputs), *([PREDICTION] if _tells_class(manifest) else [])]
