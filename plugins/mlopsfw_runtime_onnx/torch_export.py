@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import ast
 import json
+import lzma
 import os
 import re
+import shutil
 import subprocess
 import sys
+import zlib
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,7 +22,7 @@ from zipfile import BadZipFile, ZipFile
 
 from mlopsfw.errors import BundleError, MissingExtra
 
-_LARGEST, _LONGEST_JSON = 4 << 30, 256 << 20
+_LARGEST, _LONGEST_JSON, _MOST_PARTS = 4 << 30, 256 << 20, 100_000
 _PLACES = re.compile(
     r"(?:models/[\w.-]+\.json|data/(?:weights|constants)/(?:(?:weight|tensor)_\d+|[\w.-]+_config\.json)|data/sample_inputs/[\w.-]+\.pt"
     r"|archive_format|archive_version|byteorder|version|\.data/(?:version|serialization_id)|\.format_version|\.storage_alignment)"
@@ -73,10 +76,11 @@ _REFUSED = 13
 
 def convert(file: Path, target: Path) -> None:
     """Write the ONNX model of an export. Raise `BundleError` where it is none, or could run code; `MissingExtra` without torch."""
-    check_archive(file)
+    checked = target.with_suffix(".checked.pt2")
+    write_checked(file, checked)
     if any(find_spec(name) is None for name in ("torch", "onnxscript")):
         raise MissingExtra("an export of torch", "torch")
-    command = [sys.executable, "-P", "-m", "mlopsfw_runtime_onnx.torch_export", str(file), str(target)]
+    command = [sys.executable, "-P", "-m", "mlopsfw_runtime_onnx.torch_export", str(checked), str(target)]
     environment = {**os.environ, "TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1"}
     try:
         done = subprocess.run(
@@ -93,23 +97,35 @@ def convert(file: Path, target: Path) -> None:
         )
 
 
-def check_archive(file: Path) -> None:
-    """Raise `BundleError` unless an archive holds tensors and a graph of known operators, and nothing else."""
+def write_checked(file: Path, target: Path) -> None:
+    """Write the parts of an archive anew. Torch reads only this copy: its reader of zip files may see other parts than Python's.
+
+    Raises:
+        BundleError: The archive does not hold tensors and a graph of known operators, and nothing else.
+    """
     try:
-        with ZipFile(file) as archive:
+        with ZipFile(file) as archive, ZipFile(target, "w") as copy:
             parts = archive.infolist()
-            if sum(part.file_size for part in parts) > _LARGEST:
-                raise BundleError(f"{file.name} holds more than {_LARGEST >> 30} GiB")
-            for part in parts:
-                place = PurePosixPath(*PurePosixPath(part.filename).parts[1:]).as_posix()
-                if not _PLACES.fullmatch(place):
-                    raise BundleError(
-                        f"{file.name} holds {part.filename!r}, which is no part of a plain export of torch"
-                    )
+            if sum(part.file_size for part in parts) > _LARGEST or len(parts) > _MOST_PARTS:
+                raise BundleError(f"{file.name} holds more than {_LARGEST >> 30} GiB, or {_MOST_PARTS:,} parts")
+            places = [_place(part.filename, file) for part in parts]
+            if len(set(places)) < len(places):
+                raise BundleError(f"{file.name} holds a part twice")
+            for part, place in zip(parts, places, strict=True):
                 if place.endswith(".json"):
                     _check_json(archive.read(part) if part.file_size <= _LONGEST_JSON else b"", part.filename)
-    except (BadZipFile, ValueError, RecursionError, OSError) as error:
+                with archive.open(part) as stream, copy.open(f"model/{place}", "w", force_zip64=True) as written:
+                    shutil.copyfileobj(stream, written)
+    except (BadZipFile, ValueError, RuntimeError, OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise BundleError(f"{file.name} is no export of torch: {error}") from None
+
+
+def _place(name: str, file: Path) -> str:
+    """Return the name of a part below the archive's own folder. Raise `BundleError` for a part that no export has."""
+    place = PurePosixPath(*PurePosixPath(name).parts[1:]).as_posix()
+    if not _PLACES.fullmatch(place):
+        raise BundleError(f"{file.name} holds {name[:80]!r}, which is no part of a plain export of torch")
+    return place
 
 
 def _check_json(data: bytes, name: str) -> None:
@@ -142,7 +158,7 @@ def _is_size(text: str) -> bool:
     """Return whether a text is arithmetic of symbols such as `s0`: torch evaluates it as Python."""
     try:
         nodes = list(ast.walk(ast.parse(text, mode="eval")))
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, MemoryError):  # MemoryError: too deep for the parser
         return False
     called = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
     return all(isinstance(node, _FORMS) and _is_plain(node, called) for node in nodes)

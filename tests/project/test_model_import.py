@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+import struct
 import zipfile
 from pathlib import Path
 
@@ -112,10 +113,81 @@ def test_an_export_of_torch_is_kept_as_onnx(project, export):
         assert not any(name.endswith(".pt2") for name in model.manifest.files)
 
 
-def test_an_export_of_torch_is_plain_to_the_check_before_torch(export):
-    from mlopsfw_runtime_onnx.torch_export import check_archive
+def test_an_export_of_torch_is_plain_to_the_check_before_torch(export, tmp_path):
+    from mlopsfw_runtime_onnx.torch_export import write_checked
 
-    check_archive(export)
+    write_checked(export, tmp_path / "copy.pt2")
+    with zipfile.ZipFile(export) as source, zipfile.ZipFile(tmp_path / "copy.pt2") as copy:
+        parts = {name.partition("/")[2]: source.read(name) for name in source.namelist()}
+        assert parts == {name.removeprefix("model/"): copy.read(name) for name in copy.namelist()}
+
+
+def two_faced(seen: bytes, other: bytes) -> bytes:
+    """Return a zip file whose parts are those of `seen` for Python, and those of `other` for readers that take offsets as they are.
+
+    Python takes what stands before the parts as another file, such as a program that unpacks itself, and shifts the offsets.
+    """
+    end, size = (struct.unpack_from("<I", seen, seen.rindex(b"PK\5\6") + at)[0] for at in (16, 12))
+    parts, listing, tail = seen[:end], bytearray(seen[end : end + size]), bytearray(seen[end + size :])
+    before = other[: other.rindex(b"PK\5\6")]
+    place = struct.unpack_from("<I", other, len(before) + 16)[0]
+    at, shift = 0, len(before) + end - place
+    while at < size:
+        names = sum(struct.unpack_from("<3H", listing, at + 28))
+        offset = struct.unpack_from("<I", listing, at + 42)[0]
+        struct.pack_into("<I", listing, at + 42, offset + len(before) - shift)
+        at += 46 + names
+    struct.pack_into("<I", tail, 16, place)
+    return before + parts + bytes(listing + tail)
+
+
+def test_torch_reads_the_parts_that_were_checked_and_not_those_of_another_listing(export, tmp_path, monkeypatch):
+    from mlopsfw_runtime_onnx.torch_export import convert
+
+    hostile = rewritten(export, b'"expr_str": "', b'"expr_str": "' + RUN + b" or ").read_bytes()
+    plain = rewritten(export, b"aten", b"aten").read_bytes()
+    (tmp_path / "faces.pt2").write_bytes(two_faced(plain, hostile))
+    given = []
+    monkeypatch.setattr("mlopsfw_runtime_onnx.torch_export.find_spec", lambda _name: True)
+    monkeypatch.setattr("subprocess.run", lambda command, **_options: given.append(Path(command[-2]).read_bytes()))
+    with pytest.raises(AttributeError):  # no child ran
+        convert(tmp_path / "faces.pt2", tmp_path / "out.onnx")
+    assert RUN not in given[0]
+    assert b"torch.ops.aten.stack.default" in given[0]
+
+
+BROKEN = {
+    "a part twice": lambda archive: [archive.writestr("m/version", "1"), archive.writestr("n/version", "1")],
+    "a size that nobody can parse": lambda archive: archive.writestr(
+        "m/models/m.json", json.dumps({"expr_str": "-" * 99_999})
+    ),
+    "JSON of a million levels": lambda archive: archive.writestr("m/models/m.json", "[" * 1_000_000),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_broken_export_is_an_error_of_the_file(tmp_path, what):
+    from mlopsfw_runtime_onnx.torch_export import write_checked
+
+    with zipfile.ZipFile(tmp_path / "m.pt2", "w") as archive:
+        BROKEN[what](archive)
+    with pytest.raises(BundleError):
+        write_checked(tmp_path / "m.pt2", tmp_path / "copy.pt2")
+
+
+def test_a_part_that_is_damaged_or_has_a_password_is_an_error_of_the_file(tmp_path):
+    from mlopsfw_runtime_onnx.torch_export import write_checked
+
+    with zipfile.ZipFile(tmp_path / "m.pt2", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("m/version", "1" * 1000)
+    whole = (tmp_path / "m.pt2").read_bytes()
+    listing = whole.index(b"PK\1\2")
+    for at, bits in ((39, 255), (listing + 8, 1)):  # the first byte of the part; the flag of a password
+        data = bytearray(whole)
+        data[at] |= bits
+        (tmp_path / "m.pt2").write_bytes(data)
+        with pytest.raises(BundleError):
+            write_checked(tmp_path / "m.pt2", tmp_path / "copy.pt2")
 
 
 def rewritten(export: Path, old: bytes, new: bytes) -> Path:
