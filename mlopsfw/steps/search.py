@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mlopsfw.steps.train import FitParams
     from mlopsfw.steps.trial import Work
     from mlopsfw.training.search.settings import Tune
+    from mlopsfw.training.search.study import Study
     from mlopsfw.training.search.trials import Trial
 
 
@@ -48,10 +49,10 @@ def search(
     if GIVEN in context.inputs:
         return {"model": None, "search": run_trial(work, context, trainers=trainers, bundles=bundles)}
     space = _space(work, tune, params.trainer, trainer_options)
-    trials, best = _searched(work, space, context, children(context))
+    trials, best, study = _searched(work, space, context, children(context))
     proposal = Proposal.of(best.params)
     trainer, task = trainers(proposal.trainer, proposal.options), work.with_features(proposal).task
-    report = _report(work, trials, best)
+    report = _report(work, trials, best, study)
     report["holdout"] = _holdout(work, proposal, context, trainer=trainer, bundles=bundles)
     _tell(context, work, report)
     trained = trainer.fit(task, work.data, None, context)
@@ -77,6 +78,9 @@ def _space(work: Work, tune: Tune, own: str, trainer_options: TrainerOptions) ->
                 except ConfigError as error:
                     message = f"space {trainer}.{option}: {value!r} is refused: {error.message}"
                     raise ConfigError(message, key="tune.space", hint=error.hint) from None
+    if tune.sampler == "cmaes" and not space.numeric:
+        hint = 'Give each option low and high, or write sampler = "tpe".'
+        raise ConfigError("cmaes searches ranges of numbers alone", key="tune.sampler", hint=hint)
     if not any(space.trainers.values()) and len(space.trainers) == 1 and space.features is None:
         hint = 'Write space = { "NAME.OPTION" = { low = …, high = … } }.'
         raise ConfigError("there is nothing to search: the trainer suggests no options", key="tune.space", hint=hint)
@@ -90,20 +94,22 @@ def _flat(options: Mapping[str, Any]) -> dict[str, Any]:
     return {**options, **{f"{name}.{key}": each for name, table in tables.items() for key, each in table.items()}}
 
 
-def _searched(work: Work, space: Space, context: StepContext, children: Children) -> tuple[list[Trial], Trial]:
+def _searched(work: Work, space: Space, context: StepContext, children: Children) -> tuple[list[Trial], Trial, Study]:
     from mlopsfw.steps.trial_loop import TrialLoop
     from mlopsfw.training.search.study import Study
 
-    study = Study(space, work.tune, maximize=work.higher_is_better, seed=work.subject.task.seed)
+    study = Study(
+        space, work.tune, maximize=[work.maximizes(name) for name in work.objectives], seed=work.subject.task.seed
+    )
     try:
         loop = TrialLoop(work, study, space, children, context)
         trials = loop.run()
     finally:
         children.close()
-    return trials, loop.best()
+    return trials, loop.best(), study
 
 
-def _report(work: Work, trials: list[Trial], best: Trial) -> dict[str, Any]:
+def _report(work: Work, trials: list[Trial], best: Trial, study: Study) -> dict[str, Any]:
     counts: dict[str, int] = {}
     for trial in trials:
         counts[trial.status] = counts.get(trial.status, 0) + 1
@@ -113,6 +119,8 @@ def _report(work: Work, trials: list[Trial], best: Trial) -> dict[str, Any]:
         "rows": len(work.seen),
         "counts": counts,
         "best": {"number": best.number, "value": best.value, "params": best.params},
+        "importances": study.importances(),
+        **({"front": study.front()} if work.tune.also else {}),
         "trials": [msgspec.to_builtins(trial) for trial in trials],
     }
 
@@ -139,6 +147,11 @@ def _tell(context: StepContext, work: Work, report: Mapping[str, Any]) -> None:
         f"best: trial {best['number']}, {', '.join(f'{name} = {value}' for name, value in best['params'].items())}"
     )
     context.log_metric(f"search_{work.metric}", best["value"])
+    for trainer, shares in report["importances"].items():
+        told = ", ".join(f"{name.partition('.')[2]} {share:.0%}" for name, share in shares.items())
+        context.log(f"what counts for {trainer}: {told}")
+    if "front" in report:
+        context.log(f"trials that no other beats in {', '.join(work.objectives)}: {report['front']}")
     context.log(_optimism(work, report))
     if holdout and holdout["value"] is not None:
         context.log_metric(f"holdout_{work.metric}", holdout["value"])

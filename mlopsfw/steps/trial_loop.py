@@ -7,9 +7,12 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from mlopsfw.kernel.base.errors import DataError
 from mlopsfw.kernel.roles.engine import Failure, StepResult
-from mlopsfw.training.search.trials import OUTPUT, Trial, mean_of
+from mlopsfw.steps.trial import STOP, kept_folds
+from mlopsfw.training.search.trials import OUTPUT, Trial, is_pruned, mean_of
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.roles.artifact import Artifact
@@ -57,21 +60,29 @@ class TrialLoop:
                 break
             for number, result in self._children.ended(_PATIENCE):
                 self._end(number, result)
+            self._prune()
             if self._is_late():
                 self._stop()
         return list(self._trials.values())
 
     def best(self) -> Trial:
-        """Return the best trial; of equal ones the first. Raise `DataError` if there is none."""
+        """Return the best trial that keeps the limits; of equal ones the first. Raise `DataError` if there is none."""
         valued = [trial for trial in self._trials.values() if trial.value is not None]
         if not valued:
             why = next((trial.why for trial in self._trials.values() if trial.why), "no trial was made")
             raise DataError(f"each of {len(self._trials)} trials failed; the first: {why}")
-        return max(valued, key=self._rank)
+        kept = [trial for trial in valued if trial.kept]
+        if not kept:
+            least = ", ".join(
+                f"{name} {min(mean_of(each.folds, name) or 0.0 for each in valued):.4g} (limit {limit:g})"
+                for name, limit in self._work.tune.limits.items()
+            )
+            raise DataError(f"none of {len(valued)} trials keeps the limits; the least: {least}", hint="Raise a limit.")
+        return max(kept, key=self._rank)
 
     def _rank(self, trial: Trial) -> float:
         value = trial.value or 0.0
-        return value if self._work.higher_is_better else -value
+        return value if self._work.maximizes(self._work.metric) else -value
 
     # -- starting --------------------------------------------------------------------------------------------------------
 
@@ -115,7 +126,8 @@ class TrialLoop:
     def _key(self, params: Mapping[str, Any]) -> Fingerprint:
         tune = self._work.tune
         counts = {name: value for name, value in self._context.params.items() if name not in ("tune", "trainer")}
-        counts |= {"trial": dict(params), "holdout": tune.holdout, "folds": _plain(tune.folds)}
+        counts |= {"trial": dict(params), "holdout": tune.holdout, "folds": msgspec.to_builtins(tune.folds)}
+        counts |= {"measures": tune.measures} if tune.measures else {}
         return self._children.key(counts, (f"trainer.{params['trainer']}", "metric"))
 
     # -- ending ----------------------------------------------------------------------------------------------------------
@@ -139,7 +151,8 @@ class TrialLoop:
     def _end(self, number: int, result: StepResult) -> None:
         trial = self._trials[number]
         self._running -= 1
-        self._children.record(number, result, keep=True)
+        made = self._context.values.load(result.outputs[OUTPUT]) if result.failure is None else {}
+        self._children.record(number, result, keep=not is_pruned(made))
         trial.seconds = result.seconds
         if result.failure is not None:
             self._fail(trial, f"{result.failure.type}: {result.failure.message}")
@@ -148,17 +161,41 @@ class TrialLoop:
             self._take(trial, result.outputs[OUTPUT])
 
     def _take(self, trial: Trial, artifact: Artifact) -> None:
-        trial.folds = self._context.values.load(artifact)["folds"]
-        trial.value = mean_of(trial.folds, self._work.metric)
-        if trial.value is None:
-            self._fail(trial, f"{self._work.metric} is undefined on every fold")
+        work, made = self._work, self._context.values.load(artifact)
+        self._report(trial, made["folds"])
+        trial.folds = made["folds"]
+        if is_pruned(made):
+            trial.status = "pruned"
+            self._study.finish(trial.number, None, limits={}, pruned=True)
             return
-        self._study.finish(trial.number, trial.value)
+        values = [mean_of(trial.folds, name) for name in work.objectives]
+        if missing := [name for name, value in zip(work.objectives, values, strict=True) if value is None]:
+            self._fail(trial, f"{missing[0]} is undefined on every fold")
+            return
+        over = {name: (mean_of(trial.folds, name) or 0.0) - limit for name, limit in work.tune.limits.items()}
+        trial.value, trial.kept = values[0], all(each <= 0 for each in over.values())
+        self._study.finish(trial.number, [value or 0.0 for value in values], limits=over, pruned=False)
         self._show()
+
+    def _prune(self) -> None:
+        """Take in the folds that running trials have finished, and stop those that the pruner gives up."""
+        for number in self._children.running if self._work.tune.pruner != "none" else ():
+            folder = self._children.folder(number)
+            if self._report(self._trials[number], kept_folds(folder)):
+                (folder / STOP).touch()
+
+    def _report(self, trial: Trial, folds: list[dict[str, float]]) -> bool:
+        """Give the study the values of folds that it does not know. Return whether the pruner gives the trial up."""
+        stop = False
+        for count in range(len(trial.folds) + 1, len(folds) + 1 if self._work.tune.pruner != "none" else 0):
+            value = mean_of(folds[:count], self._work.metric)
+            stop = stop or (value is not None and self._study.report(trial.number, count, value))
+            trial.folds = folds[:count]
+        return stop
 
     def _fail(self, trial: Trial, why: str) -> None:
         trial.status, trial.why = "failed", why
-        self._study.finish(trial.number, None)
+        self._study.finish(trial.number, None, limits={}, pruned=False)
         self._context.log(f"trial {trial.number} failed: {why}")
         trials = self._trials.values()
         if len([each for each in trials if each.status == "failed"]) >= _FAILURES and not any(
@@ -203,10 +240,4 @@ class TrialLoop:
             self._running -= 1
             trial = self._trials[number]
             trial.status, trial.why = "stopped", failure.message
-            self._study.finish(number, None)
-
-
-def _plain(record: Any) -> Any:
-    import msgspec
-
-    return msgspec.to_builtins(record)
+            self._study.finish(number, None, limits={}, pruned=False)

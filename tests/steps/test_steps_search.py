@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 
 import msgspec
 import pytest
@@ -13,8 +15,10 @@ from mlopsfw.errors import ConfigError
 from mlopsfw.kernel.base.errors import PluginAborted
 from mlopsfw.kernel.roles.engine import Resources
 from mlopsfw.pipeline.run.display import Display
+from mlopsfw.training.folds import Folds
 from mlopsfw.training.search.settings import Tune
 from mlopsfw.training.search.space import Dimension, Space
+from mlopsfw.training.search.study import Study
 
 pytest.importorskip("optuna")
 from mlopsfw_lightgbm import LightGbmConfig
@@ -55,18 +59,21 @@ min_data_in_leaf = 1000
 
 
 class Handle:
-    def __init__(self, result):
-        self.result = result
+    def __init__(self, run):
+        self._results = []
+        self._thread = threading.Thread(target=lambda: self._results.append(run()))
+        self._thread.start()
 
     def wait(self, timeout=None):
-        return self.result
+        self._thread.join(timeout)
+        return next(iter(self._results), None)
 
     def cancel(self):
-        pass
+        self._thread.join()
 
 
 class Here:
-    """An engine that runs an attempt in this process when it is submitted."""
+    """An engine that runs an attempt in a thread of this process."""
 
     slots = 1
 
@@ -77,10 +84,10 @@ class Here:
         return Resources(cpus=1)
 
     def submit(self, spec):
-        result = self._project.step_runner.run(spec, ["."], shared=True)
-        if self._killed():
+        handle = Handle(lambda: self._project.step_runner.run(spec, ["."], shared=True))
+        if self._killed is not None and self._killed(handle):
             raise KeyboardInterrupt
-        return Handle(result)
+        return handle
 
 
 @pytest.fixture
@@ -94,7 +101,7 @@ def searching(bench, monkeypatch):
     def counted(self, task, train, valid, context):
         fits.append((self._config, train.rows))
         if run.fail:
-            run.fail(len(fits), self._config)
+            run.fail(len(fits), self._config, context)
         return fit(self, task, train, valid, context)
 
     monkeypatch.setattr(LightGbmTrainer, "fit", counted)
@@ -102,14 +109,12 @@ def searching(bench, monkeypatch):
     def run(*, resume=False):
         fits.clear()
         with bench.open() as project:
-            monkeypatch.setattr(
-                "mlopsfw.project.pipeline._Workers.engine", lambda *_: Here(project, lambda: run.killed)
-            )
+            monkeypatch.setattr("mlopsfw.project.pipeline._Workers.engine", lambda *_: Here(project, run.killed))
             if resume:
                 return project.pipeline.resume(Display(project.workspace, None), project.pipeline.latest(), debug=True)
             return project.pipeline.start(Display(project.workspace, None), debug=True)
 
-    run.fail, run.fits, run.killed = None, fits, False
+    run.fail, run.fits, run.killed = None, fits, None
     return run
 
 
@@ -135,7 +140,7 @@ def test_a_longer_search_takes_its_first_trials_from_the_cache(bench, searching)
 
 
 def test_a_trial_that_crashes_does_not_end_the_search_unless_all_do(bench, searching):
-    def crash(_, config):
+    def crash(_, config, context):
         if config.num_iterations == 1:
             raise ZeroDivisionError("no rows")
 
@@ -154,15 +159,15 @@ def test_an_interrupted_search_goes_on_at_the_fold_it_was_at_with_the_same_trial
     bench.edit("mlopsfw.toml", 'target = "y"', 'target = "y"\ncache = false')
     whole = bench.value(searching(), "fit", "search")
 
-    def interrupt(number, _):
-        if number == 4:  # the second fold of the second trial
-            searching.killed = True
-            raise KeyboardInterrupt
+    def interrupt(number, *_):
+        if number >= 4:  # the second fold of the second trial
+            raise ZeroDivisionError
 
     searching.fail = interrupt
+    searching.killed = lambda handle: handle.wait().failure is not None
     with pytest.raises(PluginAborted):
         searching()
-    searching.fail, searching.killed = None, False
+    searching.fail, searching.killed = None, None
     again = bench.value(searching(resume=True), "fit", "search")
     assert len(searching.fits) == 1 + 2 * 2 + 2
     assert [trial["params"] for trial in again["trials"]] == [trial["params"] for trial in whole["trials"]]
@@ -187,6 +192,40 @@ def test_a_grid_tries_every_point_once(bench, searching):
     assert len(tried) == 4
 
 
+def test_a_trial_below_the_median_is_stopped_in_the_middle_of_a_fold_and_is_in_no_cache(bench, searching):
+    bench.edit("mlopsfw.toml", "trials = 4", 'trials = 8\npruner = "median"')
+
+    def slow(_, config, context):
+        for _ in range(20 if config.num_iterations == 1 else 0):
+            time.sleep(0.02)
+            context.progress("growing", 0.5)
+
+    searching.fail = slow
+    report = bench.value(searching(), "fit", "search")
+    pruned = [trial for trial in report["trials"] if trial["status"] == "pruned"]
+    assert pruned
+    assert all(len(trial["folds"]) == 1 and trial["value"] is None for trial in pruned)
+    assert {trial["params"]["trainer"] for trial in pruned} == {"blind"}
+    bench.edit("mlopsfw.toml", 'pruner = "median"', 'pruner = "none"')
+    again = bench.value(searching(), "fit", "search")
+    assert "pruned" not in again["counts"]
+
+
+def test_the_winner_keeps_the_limits_and_the_front_has_what_no_trial_beats(bench, searching):
+    extra = 'also = ["bundle_mb"]\nlimits = { bundle_mb = 0.1, "gap.g" = 1.0, row_ms = 1000.0 }'
+    bench.edit("mlopsfw.toml", "trials = 4", f"trials = 4\n{extra}")
+    bench.edit("rows.py", '"b": x[:, 1],', '"b": x[:, 1], "g": ["one", "two"] * 60,')
+    report = bench.value(searching(), "fit", "search")
+    best = report["trials"][report["best"]["number"]]
+    assert {"bundle_mb", "gap.g", "row_ms", "auc"} <= set(best["folds"][0])
+    smallest = min(report["trials"], key=lambda trial: trial["folds"][0]["bundle_mb"] + trial["folds"][1]["bundle_mb"])
+    assert best["number"] in report["front"]
+    assert smallest["number"] in report["front"]
+    bench.edit("mlopsfw.toml", "row_ms = 1000.0", "row_ms = 0.0")
+    with pytest.raises(Exception, match=r"none of 4 trials keeps the limits; the least: .*row_ms"):
+        searching()
+
+
 def test_the_trials_of_a_run_are_listed_best_first(bench, searching):
     searching()
     words = ["--project", str(bench.root), "runs", "trials", "latest", "--json"]
@@ -203,6 +242,9 @@ def test_the_trials_of_a_run_are_listed_best_first(bench, searching):
         ("low = 0.01", "low = -0.5", "above 0"),
         ('"small.learning_rate" = { low = 0.01', '"small.bagging_fraction" = { low = 0.01', "1.5 is refused"),
         ("folds = 2 }", 'folds = 2 }\nmetric = "acu"', "no metric"),
+        ("folds = 2 }", 'folds = 2 }\nlimits = { "gap.who" = 0.1 }', "no column 'who'"),
+        ("folds = 2 }", 'folds = 2 }\nsampler = "cmaes"', "one trainer"),
+        ("folds = 2 }", 'folds = 1 }\npruner = "median"', "several folds"),
     ],
 )
 def test_a_search_that_cannot_be_is_refused_before_anything_is_trained(bench, searching, old, new, message):
@@ -238,3 +280,35 @@ def test_dimensions_and_budgets_that_contradict_themselves_are_refused():
             Dimension(**wrong)
     with pytest.raises(ConfigError, match="a grid needs a space"):
         Tune(sampler="grid")
+
+
+@pytest.mark.parametrize("sampler", ["cmaes", "tpe"])
+def test_the_study_learns_what_counts_and_goes_on_alike_when_it_is_made_anew(sampler):
+    space = Space.of({"own": {"a": {"low": 0.0, "high": 1.0}, "b": {"low": 1, "high": 9}}}, {})
+    first, second = (Study(space, Tune(trials=30, sampler=sampler), maximize=[True], seed=1) for _ in range(2))
+    proposed = [first.propose(0)]
+    for number in range(30):
+        first.finish(number, [proposed[number]["own.a"]], limits={}, pruned=False)
+        proposed.append(first.propose(number + 1))
+    shares = first.importances()["own"]
+    assert shares["own.a"] > shares["own.b"]
+    for number in range(12):
+        second.repeat(number, proposed[number])
+        second.finish(number, [proposed[number]["own.a"]], limits={}, pruned=False)
+    again = second.propose(12)
+    assert again == proposed[12] if sampler == "tpe" else 0 <= again["own.a"] <= 1
+
+
+def test_hyperband_gives_up_a_trial_that_is_worse_than_others_after_the_same_folds():
+    space = Space.of({"own": {"a": {"low": 0.0, "high": 1.0}}}, {})
+    tune = Tune(trials=30, sampler="random", pruner="hyperband", folds=Folds(folds=8))
+    study = Study(space, tune, maximize=[True], seed=1)
+    pruned = {}
+    for number in range(40):
+        value = study.propose(number)["own.a"]
+        last = next((fold for fold in range(1, 9) if study.report(number, fold, value)), 0)
+        pruned[value] = bool(last)
+        study.finish(number, None if last else [value], limits={}, pruned=bool(last))
+    values = sorted(pruned)
+    assert 5 < sum(pruned.values()) < 40
+    assert sum(pruned[each] for each in values[:20]) > sum(pruned[each] for each in values[20:])

@@ -26,3 +26,8 @@ class Attempt:
     handle: Handle | None = None
     stopped: Failure | None = None
     kept: Result | None = None
+
+
+def checkpoints_of(key: str) -> str:
+    """Return the name of the folder in which the attempts at a step with a cache key keep checkpoints."""
+    return f"checkpoints-{key[:16]}"

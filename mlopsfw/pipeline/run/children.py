@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,6 +18,7 @@ from mlopsfw.lineage import canonical
 from mlopsfw.pipeline.cache.events import Result
 from mlopsfw.pipeline.cache.key import Fingerprint
 from mlopsfw.pipeline.graph.partnames import part_name
+from mlopsfw.pipeline.run.attempt import checkpoints_of
 from mlopsfw.pipeline.run.child import GIVEN, history
 from mlopsfw.pipeline.run.events import StepCached, StepFailed, StepFinished, StepStarted
 
@@ -114,6 +116,11 @@ class Children:
         handle = self._workers.engine(self._node.engine).submit(spec)
         self._running[number] = _Running(number=number, attempt=attempt, key=key, handle=handle)
 
+    @property
+    def running(self) -> list[int]:
+        """The numbers of the children that run."""
+        return list(self._running)
+
     def ended(self, timeout: float) -> Iterator[tuple[int, StepResult]]:
         """Yield the children that have ended, within `timeout` seconds: whoever takes one records it by `record`."""
         for number, child in list(self._running.items()):
@@ -173,6 +180,13 @@ class Children:
             environment=self._environment,
         )
         self._results.keep(key.key, entry)
+
+    def folder(self, number: int) -> Path:
+        """Return the folder of a running child's checkpoints, where it runs on this machine."""
+        name = part_name(self._context.step, number)
+        return self._services.workspace.private_folder(
+            "runs", self._context.run, name, checkpoints_of(self._running[number].key.key)
+        )
 
     def cancel(self) -> list[tuple[int, StepResult]]:
         """End the children that run; return what came of them."""

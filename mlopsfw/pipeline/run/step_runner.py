@@ -19,6 +19,7 @@ from mlopsfw.kernel.roles.engine import StepResult, StepSpec
 from mlopsfw.pipeline.graph.partnames import step_of
 from mlopsfw.pipeline.graph.step import StepContext
 from mlopsfw.pipeline.partitions.parts import Parts
+from mlopsfw.pipeline.run.attempt import checkpoints_of
 from mlopsfw.pipeline.run.call import call_function, named_outputs
 from mlopsfw.pipeline.run.failure import failure_of
 from mlopsfw.pipeline.run.metrics import MetricLog, commit, logging_to
@@ -104,7 +105,7 @@ class StepRunner:
             return {name: self._values.store(values[name], f"{spec.step}.{name}") for name in spec.outputs}
 
     def _context(self, spec: StepSpec, node: Node, folder: Path, scratch: Path, metrics: MetricLog) -> StepContext:
-        checkpoints = folder / f"checkpoints-{spec.fingerprint[:16]}"
+        checkpoints = folder / checkpoints_of(spec.fingerprint)
         checkpoints.mkdir(mode=0o700, exist_ok=True)
         return StepContext(
             run=spec.run,

@@ -21,7 +21,14 @@ class Tune(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         metric: The metric of the comparison; by default AUC for binary, log loss for multiclass, RMSE for regression.
         folds: How each trial is validated, inside of the rows that the search sees.
         holdout: The share of the training rows that no trial sees, by time the latest: they tell how optimistic the search is. 0 for none.
-        sampler: What proposes trials: `tpe` by what earlier trials gave, `random`, or `grid` for every point of `space`.
+        also: Further objectives: metrics, or what `limits` can name, of which less is better. The report has the Pareto front; the winner is
+            its best by `metric`.
+        limits: What a winner must keep, at most: metrics, `row_ms` (the median time of scoring a row, in milliseconds), `bundle_mb` (the size
+            of the bundle), or `gap.COLUMN` (the largest difference of `metric` between values of a column with 30 rows or more).
+        sampler: What proposes trials: `tpe` by what earlier trials gave, `cmaes` (numbers of one trainer), `random`, or `grid` for every
+            point of `space`.
+        pruner: Which trials are stopped early, by the mean over the folds so far: `median` those below the median of earlier trials,
+            `hyperband` those of the worse share, `none` none.
         parallel: How many trials run side by side; 0 for as many as the engine has slots.
         space: `TRAINER.OPTION` → the values to try, or `features` → sets of columns. What trainers suggest themselves is tried too,
             by `grid` not.
@@ -33,7 +40,10 @@ class Tune(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     metric: str = ""
     folds: Folds = Folds()
     holdout: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.2
-    sampler: Literal["tpe", "random", "grid"] = "tpe"
+    also: tuple[str, ...] = ()
+    limits: dict[str, float] = {}
+    sampler: Literal["tpe", "cmaes", "random", "grid"] = "tpe"
+    pruner: Literal["none", "median", "hyperband"] = "none"
     parallel: Annotated[int, msgspec.Meta(ge=0)] = 0
     space: dict[str, Dimension] = {}
 
@@ -44,3 +54,19 @@ class Tune(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise ConfigError(
                 "a grid needs a space", key="space", hint='Write space = { "NAME.OPTION" = { choices = […] } }.'
             )
+        if self.pruner != "none" and (self.folds.folds == 1 or self.also):
+            hint = "Write more folds, or leave the pruner out."
+            raise ConfigError("a pruner needs several folds and no further objectives", key="pruner", hint=hint)
+        if self.sampler == "cmaes" and (len(self.trainers) > 1 or self.also or self.limits):
+            hint = 'Name one trainer, or write sampler = "tpe".'
+            raise ConfigError("cmaes searches one trainer for one objective, without limits", key="sampler", hint=hint)
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """What a trial is measured by besides the metrics of its task, in order."""
+        return tuple(sorted(name for name in {*self.also, *self.limits} if is_measure(name)))
+
+
+def is_measure(name: str) -> bool:
+    """Return whether a name is that of something measured besides metrics: less of it is better."""
+    return name in ("row_ms", "bundle_mb") or name.startswith("gap.")

@@ -195,6 +195,12 @@ class Space(NamedTuple):
             for point in itertools.product(*values):
                 yield {"trainer": trainer, **dict(zip(axes, point, strict=True))}
 
+    @property
+    def numeric(self) -> bool:
+        """Whether it has nothing but ranges of numbers, of a single trainer."""
+        dimensions = [each for options in self.trainers.values() for each in options.values()]
+        return len(self.trainers) == 1 and self.features is None and not any(each.choices for each in dimensions)
+
     def has(self, params: Mapping[str, Any]) -> bool:
         """Return whether a trial of an earlier attempt lies in this space."""
         trainer = params.get("trainer")
