@@ -30,6 +30,6 @@ class TestSampleObserver(ObserverConformance):
 def test_every_event_is_a_line(tmp_path: Path) -> None:
     host = FakeHost(tmp_path, "observer.sample")
     event = host.emit("plugin/observer.sample", "plugin.observer.sample.tried", {"n": 1})
-    mlopsfw_event(event=event, host=host, options={})
+    mlopsfw_event(event=event, host=host, options=None)
     (line,) = (tmp_path / "sample-events.jsonl").read_text(encoding="utf-8").splitlines()
     assert json.loads(line)["body"] == {"n": 1}
