@@ -21,9 +21,8 @@ class TestOwnMetrics(MetricConformance):
 def test_each_is_offered_by_the_hook_and_has_an_entry_point():
     offered = {provider.name: provider.build(provider.config(), None) for provider in mlopsfw_metrics()}
     assert offered == {name: OWN[name] for name in OWN}
-    assert {claim.name for claim in installed() if claim.kind == "metric" and claim.distribution == "mlopsfw"} == set(
-        OWN
-    )
+    claims = {claim.name for claim in installed() if claim.kind == "metric" and claim.distribution == "mlopsfw"}
+    assert claims == {*OWN, "money"}
 
 
 def some(higher, **more):

@@ -50,6 +50,8 @@ class Kind(NamedTuple):
         return self.hook or f"mlopsfw_{self.name}s"
 
 
+_RESULTS = ("bundle", "rows", "baseline", "against_baseline", "segments", "compare", "size", "latency", "bias",
+            "robustness", "importance")  # fmt: skip
 _ALL = (
     Kind("storage", "one", "Storage", default="object", frequent=True),
     Kind("trainer", "one", "Trainer", default="torch", by_step=True),
@@ -61,9 +63,7 @@ _ALL = (
     Kind("step", "step", "Step"),
     Kind("format", "name", "Format", about_data=True),
     Kind("source", "name", "Source", parts=(("find", "place"),), about_data=True),
-    Kind(
-        "metric", "name", "Metric", reserved=("bundle", "rows", "baseline", "against_baseline", "segments", "compare")
-    ),
+    Kind("metric", "name", "Metric", reserved=_RESULTS),
     Kind(
         "secrets",
         "name",
