@@ -118,7 +118,7 @@ def _signature(said: Mapping[str, Any]) -> tuple[SignatureColumn, ...]:
     text = signature.get("inputs") if isinstance(signature, Mapping) else None
     try:
         columns = msgspec.json.decode(str(text or "[]"), type=list[dict[str, Any]])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return ()
     inputs = [_column(each) for each in columns]
     return tuple(column for column in inputs if column is not None) if all(inputs) else ()

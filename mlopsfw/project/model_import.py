@@ -86,7 +86,7 @@ def _signature(file: Path | None) -> _Signature:
         return _Signature(())
     try:
         return msgspec.json.decode(file.read_bytes(), type=_Signature)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, RecursionError) as error:
         hint = 'Write {"inputs": [{"name": "wind", "type": "number"}]}.'
         raise UsageError(f"{file} is no signature: {error}", hint=hint) from None
 

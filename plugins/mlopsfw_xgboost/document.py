@@ -16,6 +16,7 @@ OBJECTIVES = {"binary": "binary:logistic", "multiclass": "multi:softprob", "regr
 GENERIC = "f{}"
 """What XGBoost calls the columns of a matrix without names."""
 _MAJOR = 3
+_MOST = 100_000  # columns, and classes: the file of a model can claim more than fit into memory
 _MOST_BITS = 1 << 31  # of all sets of categories together: XGBoost holds one bit for each category up to a set's last
 _NODES = ("left_children", "right_children", "split_indices", "split_conditions", "default_left", "split_type")
 _FACTS = ("base_weights", "sum_hessian", "loss_changes")
@@ -153,11 +154,13 @@ def described(data: bytes) -> Description:
         raise ValueError(f"its objective is {learner.objective.name[:40]!r}, not one of {', '.join(tasks)}")
     if "c" in learner.feature_types:
         raise ValueError("it has columns of categories, whose codes the file does not explain; export it as ONNX")
-    count = _whole(learner.learner_model_param.num_feature, "num_feature")
+    count, classes = (_whole(getattr(learner.learner_model_param, name), name) for name in ("num_feature", "num_class"))
+    if max(count, classes) > _MOST:
+        raise ValueError(f"it has more than {_MOST:,} columns or classes")
     names = learner.feature_names or tuple(map(GENERIC.format, range(count)))
     if len(names) != count:
         raise ValueError(f"it names {len(names)} of its {count} columns")
-    return Description(tasks[learner.objective.name], names, _whole(learner.learner_model_param.num_class, "num_class"))
+    return Description(tasks[learner.objective.name], names, classes)
 
 
 def _whole(text: str, name: str) -> int:

@@ -42,7 +42,7 @@ class XgBoostRuntime:
         try:
             data, columns = checked_document(read_model(folder, manifest, FORMAT), manifest.task, len(manifest.classes))
             booster = xgboost.Booster({"nthread": self._threads}, model_file=bytearray(data))
-        except (msgspec.DecodeError, ValueError, xgboost.core.XGBoostError) as error:
+        except (msgspec.DecodeError, ValueError, RecursionError, xgboost.core.XGBoostError) as error:
             raise BundleError(f"{file} is not a model that XGBoost can load: {error}") from error
         encodings = read_encodings(read_listed(folder, manifest, FILE), manifest, columns)
         return XgBoostModel(booster, encodings, output)
@@ -54,7 +54,7 @@ class XgBoostRuntime:
         try:
             data = data if is_json(data) else msgspec.json.encode(decode(data))
             said = described(data)
-        except (msgspec.DecodeError, ValueError) as error:
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise BundleError(f"{name} is not a model of XGBoost in JSON or UBJ: {error}") from error
         task = msgspec.structs.replace(task, task=task.task or said.task)
         inputs, encodings = tree_columns(said.columns, model.inputs, {}, GENERIC)

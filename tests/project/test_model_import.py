@@ -345,3 +345,29 @@ def test_ubj_that_ends_early_or_is_none_is_an_error_and_no_crash(tmp_path):
             decode(data[:end])
     with pytest.raises(ValueError, match="deep"):
         decode(b"[" * 100)
+
+
+CLAIMS = {
+    "columns that fill memory": {"num_feature": "999999999", "num_class": "0"},
+    "classes that fill memory": {"num_feature": "2", "num_class": "999999999"},
+}
+
+
+@pytest.mark.parametrize("what", CLAIMS)
+def test_a_document_of_xgboost_that_claims_too_much_is_refused_before_memory_is_taken(project, tmp_path, what):
+    pytest.importorskip("xgboost")
+    learner = {"learner_model_param": {"base_score": "0", **CLAIMS[what]}, "objective": {"name": "multi:softprob"}}
+    (tmp_path / "m.json").write_text(json.dumps({"learner": learner}))
+    with pytest.raises(BundleError, match="more than 100,000 columns or classes"):
+        import_file(project, tmp_path / "m.json", "delay", ModelFacts())
+
+
+def test_json_that_is_nested_too_deep_is_an_error_of_the_file(project, tmp_path):
+    pytest.importorskip("xgboost")
+    deep = '{"a":' * 100_000
+    (tmp_path / "m.json").write_text(deep)
+    with pytest.raises(BundleError, match="is not a model of XGBoost"):
+        import_file(project, tmp_path / "m.json", "delay", ModelFacts())
+    (tmp_path / "s.json").write_text(f'{{"inputs": [{deep}')
+    with pytest.raises(UsageError, match="is no signature"):
+        import_file(project, tmp_path / "m.json", "delay", ModelFacts(signature=tmp_path / "s.json"))
