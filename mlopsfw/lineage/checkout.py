@@ -16,6 +16,7 @@ from pathlib import Path
 from mlopsfw.kernel.base.errors import DataError
 from mlopsfw.lineage.codestate import CodeRecord, repository
 
+_SUBMODULE = b"160000 "
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _SECTION = re.compile(rb"^(?=diff --git |untracked: )", re.MULTILINE)  # the lines of a hunk begin with other characters
 _NEW_FILE = re.compile(rb"diff --git [^\n]*\nnew file mode [0-7]+\n(?!index )")
@@ -39,6 +40,7 @@ def check_out(root: Path, code: CodeRecord, changes: bytes, folder: Path) -> Pat
     _git("clone", "--quiet", "--shared", "--no-checkout", "--template=", "--", str(top), str(folder))
     lacking = f"the repository {top} lacks the commit {code.commit[:12]}"
     _git("checkout", "--quiet", "--detach", code.commit, cwd=folder, problem=lacking)
+    _lay_out_submodules(top, folder)
     below = root.resolve().relative_to(top.resolve())
     tracked, new = _parts(changes)
     unfit = f"the changes after the commit {code.commit[:12]} do not fit it"
@@ -48,6 +50,28 @@ def check_out(root: Path, code: CodeRecord, changes: bytes, folder: Path) -> Pat
         directory = [] if below == Path() else [f"--directory={below.as_posix()}"]
         _git("apply", "--whitespace=nowarn", *directory, "-", cwd=folder, given=new, problem=unfit)
     return folder / below
+
+
+def _lay_out_submodules(source: Path, folder: Path) -> None:
+    """Lay out the submodules that the work tree `source` has, at the commits that the one in `folder` names."""
+    for entry in _git("ls-files", "--stage", "-z", cwd=folder).split(b"\0"):
+        facts, _, name = entry.partition(b"\t")
+        path = Path(os.fsdecode(name))
+        if facts.startswith(_SUBMODULE) and (source / path / ".git").exists():
+            commit = facts.split()[1].decode()
+            _git(
+                "clone",
+                "--quiet",
+                "--shared",
+                "--no-checkout",
+                "--template=",
+                "--",
+                str(source / path),
+                str(folder / path),
+            )
+            lacking = f"the submodule {path} lacks the commit {commit[:12]}"
+            _git("checkout", "--quiet", "--detach", commit, cwd=folder / path, problem=lacking)
+            _lay_out_submodules(source / path, folder / path)
 
 
 def _repository(root: Path, code: CodeRecord) -> Path:
@@ -95,7 +119,8 @@ def _parts(changes: bytes) -> tuple[bytes, bytes]:
     return b"".join(section for section in sections if not _NEW_FILE.match(section)), b"".join(new)
 
 
-def _git(*words: str, cwd: Path | None = None, given: bytes = b"", problem: str = "") -> None:
+def _git(*words: str, cwd: Path | None = None, given: bytes = b"", problem: str = "") -> bytes:
+    """Run git, and return what it prints. Raise `DataError` where it fails."""
     environment = {name: value for name, value in os.environ.items() if name not in _LOCAL}
     quiet = ("-c", f"core.hooksPath={os.devnull}", "-c", "core.fsmonitor=false", "-c", "advice.detachedHead=false")
     done = subprocess.run(
@@ -107,3 +132,4 @@ def _git(*words: str, cwd: Path | None = None, given: bytes = b"", problem: str 
             f"{problem or 'the repository cannot be cloned'}: {said[-1] if said else f'git ended with {done.returncode}'}",
             hint="Fetch the commit into this repository, or run the command in the clone that the run was made in.",
         )
+    return done.stdout

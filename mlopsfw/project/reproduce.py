@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from mlopsfw.kernel.base.errors import DataError
+from mlopsfw.kernel.base.errors import DataError, MlopsfwError
 from mlopsfw.kernel.config.model import ProjectConfig, Selection
 from mlopsfw.lineage.checkout import carry_over, check_out, untracked
 from mlopsfw.lineage.environment import environment
@@ -163,10 +163,13 @@ def _fingerprints(project: Project, origin: Origin) -> Iterator[Fingerprint]:
 
 def _require_same_code(project: Project, origin: Origin, config: ProjectConfig, error: DataError) -> None:
     """Raise `DataError` unless the code that the recorded results depended on is that of the project's folder."""
-    with Project.open(project.root, config=config, observe=project.observers) as here:
-        prints, nodes = here.pipeline.fingerprinter(), here.pipeline.graph.nodes
-        was = {each.step: each.code for each in _fingerprints(project, origin) if each.code}
-        other = [name for name in was if prints.code(nodes[name]).digest != was[name]]
+    was = {each.step: each.code for each in _fingerprints(project, origin) if each.code}
+    try:
+        with Project.open(project.root, config=config, observe=project.observers) as here:
+            prints, nodes = here.pipeline.fingerprinter(), here.pipeline.graph.nodes
+            other = [name for name in was if prints.code(nodes[name]).digest != was[name]]
+    except MlopsfwError:  # such as a module of the steps that is gone
+        other = [*was]
     if other:
         raise DataError(
             f"{error.message}, and the code of {', '.join(other)} in {project.root} is not what run {origin.view.id} ran",

@@ -71,6 +71,22 @@ def test_a_linked_work_tree_has_its_commit_too(below, tmp_path):
     assert (check_out(root, code, changes, tmp_path / "copy") / "train.py").read_text() == "rate = 3\n"
 
 
+def test_submodules_come_back_at_the_commits_that_the_run_had(below, tmp_path):
+    library = tmp_path / "library"
+    library.mkdir()
+    git(library, "init", "-q")
+    (library / "unit.py").write_text("km = 1000\n")
+    git(library, "add", ".")
+    git(library, "commit", "-q", "-m", "begin")
+    git(below, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(library), "my library")
+    git(below, "commit", "-q", "-m", "library")
+    code, changes = recorded(below)
+    (below / "my library" / "unit.py").write_text("km = 1\n")
+    git(below / "my library", "commit", "-q", "-a", "-m", "later")
+    root = check_out(below, code, changes, tmp_path / "copy")
+    assert (root / "my library" / "unit.py").read_text() == "km = 1000\n"
+
+
 def test_a_commit_that_the_repository_lacks_is_an_error_that_names_it(below, tmp_path):
     with pytest.raises(DataError, match="lacks the commit aaaaaaaaaaaa"):
         check_out(below, CodeRecord(commit="a" * 40), b"", tmp_path / "copy")
