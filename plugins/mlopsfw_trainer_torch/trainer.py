@@ -16,6 +16,7 @@ from mlopsfw.features import FeaturePlan
 from mlopsfw.features.fit import training_columns
 from mlopsfw.features.labels import classes_of, numbers, rows_with_label
 from mlopsfw.roles import TASK_OUTPUTS, TrainedModel
+from mlopsfw_trainer_torch.attributions import attributions
 from mlopsfw_trainer_torch.checkpoint import Checkpoints
 from mlopsfw_trainer_torch.device import choose_device, choose_mixed, repeatable
 from mlopsfw_trainer_torch.export import check_export, export_onnx, export_weights, outputs_of
@@ -117,6 +118,7 @@ class TorchTrainer:
         difference = check_export(files["model.onnx"], probed, expected, problem.target.scale)
         return files, {
             "importance": importance(training, plan, rows, task.seed),
+            "attributions": attributions(cast("Network", network), plan, rows, task.task),
             "export_difference": float(f"{difference:.1e}"),
         }
 

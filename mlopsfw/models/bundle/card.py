@@ -14,7 +14,7 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&])")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]+")
 """What a terminal would obey: control characters, and marks of the direction of writing."""
 _MANY = 50
-_TOLD_APART = ("importance", "metrics", "settings", "versions")
+_TOLD_APART = ("attributions", "importance", "metrics", "settings", "versions")
 
 
 def model_card(manifest: Manifest, task: TrainingTask, *, rows: int) -> str:
@@ -40,6 +40,9 @@ def model_card(manifest: Manifest, task: TrainingTask, *, rows: int) -> str:
         _section("Outputs", ("output", "meaning"), _outputs(manifest)),
         _section("Metrics", ("metric", "value"), _numbers(facts.get("metrics"))),
         _section("Importance of columns", ("column", "share"), _numbers(facts.get("importance"))),
+        _section(
+            "Attribution to columns, by integrated gradients", ("column", "share"), _numbers(facts.get("attributions"))
+        ),
         _section("Training", ("fact", "value"), _plain(facts)),
         _section("Settings", ("setting", "value"), _plain(facts.get("settings"))),
         _section("Versions", ("package", "version"), _plain(facts.get("versions"))),
