@@ -70,6 +70,12 @@ def test_a_group_without_positive_rows_takes_no_part_in_true_positive_rates():
     assert judged["demographic_parity_difference"] == {"value": pytest.approx(2 / 3)}
 
 
+def test_a_rate_that_no_replicate_changes_has_no_interval():
+    none = np.zeros(60, dtype=bool)
+    judged = measure(Outcomes(none, none), np.repeat([0, 1], 30), ["a", "b"], np.arange(60), None)
+    assert judged["groups"]["a"]["selection_rate"] == {"value": 0.0}
+
+
 def test_small_groups_are_named_and_not_judged():
     groups = groups_of(np.array(["a"] * 5 + ["b"] * 2 + ["c"] * 3), fewest=3)
     assert (groups.names, groups.small, groups.left_out) == (["a", "c"], {"b": 2}, 1)

@@ -1,4 +1,4 @@
-"""The sections of a card about what a model may get wrong: bias, robustness, and which inputs it uses; or that no one measured it."""
+"""The parts of a card about what a model may get wrong: slices, bias, robustness, and which inputs it uses; or that no one measured it."""
 
 from __future__ import annotations
 
@@ -27,6 +27,17 @@ def concern_sections(metrics: Mapping[str, Any]) -> Iterator[Section]:
         measured = metrics.get(name)
         shown = tuple(blocks(measured)) if isinstance(measured, Mapping) and measured else (Paragraph(_ASK[name]),)
         yield Section(title, shown)
+
+
+def segment_tables(metrics: Mapping[str, Any]) -> Iterator[Table]:
+    """Yield a table of the metrics of each value of each segment's column."""
+    segments = metrics.get("segments")
+    for column, values in segments.items() if isinstance(segments, Mapping) else ():
+        names = dict.fromkeys(name for each in values.values() for name in each)
+        rows = (
+            (value, *(f"{each[name]:.4g}" if name in each else "-" for name in names)) for value, each in values.items()
+        )
+        yield Table.of(rows, column, *names)
 
 
 def interval_text(value: Any) -> str:

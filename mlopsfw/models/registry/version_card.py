@@ -10,7 +10,7 @@ import msgspec
 from mlopsfw.kernel.base.errors import BundleError, DataError, NotFound, UnknownName
 from mlopsfw.lineage import provenance
 from mlopsfw.models.bundle.card import type_text
-from mlopsfw.models.registry.card_concerns import CONCERNS, concern_sections
+from mlopsfw.models.registry.card_concerns import CONCERNS, concern_sections, segment_tables
 from mlopsfw.models.registry.card_layout import Card, Paragraph, Section, Table
 from mlopsfw.models.registry.versions import ModelVersion
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.store.blobs import BlobStore
     from mlopsfw.models.objectives import Objectives, Standing
 
+_ELSEWHERE = ("bundle", "against_baseline", "segments")  # shown by other parts of the card
 _MET = {True: "met", False: "missed", None: "not measured"}
 
 
@@ -29,13 +30,13 @@ def version_card(
 ) -> Card:
     """Return the card: `markdown` and `render` of `page` show it."""
     standings = objectives.standings(version.name, version.metrics)
-    quality = {name: value for name, value in version.metrics.items() if name not in CONCERNS}
+    quality = {name: value for name, value in version.metrics.items() if name not in (*CONCERNS, *_ELSEWHERE)}
     sections = (
         Section("", (Table.of(_identity(version)),)),
         Section("What it is for", tuple(_defined(definition))),
         Section("What it does", tuple(_purpose(manifest_of(blobs, version)))),
         Section("Where it came from", (Table.of(_origin(version, blobs, datasets)),)),
-        Section("How well it does", (*_standing(version), *_values(quality))),
+        Section("How well it does", (*_standing(version), *_values(quality), *segment_tables(version.metrics))),
         *concern_sections(version.metrics),
         *_reached(standings),
         Section("Who approved it", _approvals(version)),

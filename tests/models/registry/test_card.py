@@ -61,6 +61,8 @@ def test_the_card_shows_groups_with_intervals_and_asks_for_what_is_missing(card)
     assert "| m | 310 | 0.4 (0.35 to 0.45) |" in text
     assert "| demographic parity difference | 0.2 (0.12 to 0.28) |" in text
     assert "Too few rows of sex to judge: x (3)." in text
+    assert "| carrier | auc |" in text
+    assert "| AA | 0.65 |" in text
     assert "bias.sex" not in text
     assert "does not say: owner, out of scope. Write owner and out\\_of\\_scope into mlopsfw.toml." in text
     assert "Robustness was not measured. Ask the step evaluate" in text
