@@ -21,6 +21,7 @@ def known_before_departure(flights: pl.LazyFrame, start: str, end: str) -> pl.Da
         .select(
             flight_id=flight_id(),
             scheduled=pl.col("scheduled").dt.convert_time_zone("UTC"),
+            day=pl.col("scheduled").dt.date(),
             weekday=pl.col("scheduled").dt.weekday().cast(pl.Int64),
             departs=minute_of_day("sched_dep_time"),
             arrives=minute_of_day("sched_arr_time"),
