@@ -53,6 +53,16 @@ class Checkpoints:
         self._last = time.monotonic()
 
     @property
+    def folder(self) -> Path:
+        """The folder."""
+        return self._folder
+
+    @property
+    def identity(self) -> str:
+        """The identity of the training."""
+        return self._identity
+
+    @property
     def age(self) -> float:
         """Seconds since the last checkpoint, or since the creation of this object."""
         return time.monotonic() - self._last

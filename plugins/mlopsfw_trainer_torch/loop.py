@@ -13,18 +13,21 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from mlopsfw.errors import DataError, PluginError
+from mlopsfw_trainer_torch.peers import Alone, add_all
 from mlopsfw_trainer_torch.tabm import mean_logits
 
 if TYPE_CHECKING:
     from mlopsfw.roles import TrainingContext
     from mlopsfw_trainer_torch import TorchConfig
     from mlopsfw_trainer_torch.checkpoint import Checkpoints
+    from mlopsfw_trainer_torch.peers import Peers
     from mlopsfw_trainer_torch.rows import Rows
     from mlopsfw_trainer_torch.schedule import Schedule
 
 _SECONDS_BETWEEN = 2.0  # between checkpoints of short epochs: repeating less time is cheaper than storing it
 _EVALUATED_AT_ONCE = 8192
 _OF_MEMBERS = 3  # dimensions of an output with members
+_LEAST = 1e-12  # a sum of weights, at least
 _CHECKED = 50  # steps between two checks of the loss on a GPU, each of which waits for it
 
 Loss = Callable[[Tensor, Tensor, "Tensor | None"], Tensor]
@@ -67,11 +70,12 @@ class Training:
         mixed: Whether to compute in bfloat16 where that is safe.
         loss: The loss; by default the task's own.
         transform: Changes the inputs of each training batch, such as by noise.
+        peers: The processes that share each batch.
     """
 
     def __init__(
         self, network: nn.Module, train: Rows, valid: Rows | None, task: str, config: TorchConfig, *, schedule: Schedule, seed: int,
-        mixed: bool, loss: Loss | None = None, transform: Transform | None = None,
+        mixed: bool, loss: Loss | None = None, transform: Transform | None = None, peers: Peers | None = None,
     ) -> None:  # fmt: skip
         self.network, self._train, self._valid, self._task, self._config = network, train, valid, task, config
         self._loss, self._transform = loss or loss_of(task), transform
@@ -88,9 +92,10 @@ class Training:
         self.best = _copied(network.state_dict())
         self.average = _copied(network.state_dict()) if config.ema else {}
         self.progress = Progress(parts=config.accumulate)
-        self._mixed = mixed
-        # A single row that is left over joins the batch before it: batch normalisation cannot learn from one row.
-        self._batches = max(1, math.ceil((len(train) - 1) / schedule.batch_size))
+        self._mixed, self._seed, self._peers = mixed, seed, peers or Alone()
+        # Few rows that are left over join the batch before them: batch normalisation cannot learn from one row a process.
+        few = 2 * self._peers.count - 1
+        self._batches = max(1, math.ceil((len(train) - few) / schedule.batch_size))
 
     # -- running ---------------------------------------------------------------------------------------------------------
 
@@ -119,7 +124,7 @@ class Training:
         self.network.train()
         while p.batch < self._batches:
             end = None if p.batch + 1 == self._batches else (p.batch + 1) * size
-            self._step(self._train.at(order[p.batch * size : end]), context, checkpoints)
+            self._step(order[p.batch * size : end], context, checkpoints)
             p.batch, p.step = p.batch + 1, p.step + 1
             if every and p.step % every == 0 and p.batch < self._batches:
                 self._check_loss(self.loss_sum, checkpoints)
@@ -128,25 +133,40 @@ class Training:
         self._check_loss(self.loss_sum, checkpoints)
         self._end_epoch(context)
 
-    def _step(self, rows: Rows, context: TrainingContext, checkpoints: Checkpoints) -> None:
+    def _step(self, index: Tensor, context: TrainingContext, checkpoints: Checkpoints) -> None:
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
+        rows, share = self._part(index)
         if self._transform is not None:
             rows = replace(rows, inputs=self._transform(*rows.inputs))
-        loss = self._gradients(rows, context)
+        loss = self._gradients(rows, share, context)
+        if self._peers.count > 1:
+            loss = add_all(self._peers, self.network, loss)
         if self.device.type == "cpu" or self.progress.step % _CHECKED == 0:
             self._check_loss(loss, checkpoints)
         if self._config.clip:
             nn.utils.clip_grad_norm_(self.network.parameters(), self._config.clip)
         self.optimizer.step()
         self._follow()
-        self.loss_sum += loss * len(rows)
+        self.loss_sum += loss * len(index)
 
-    def _gradients(self, rows: Rows, context: TrainingContext) -> Tensor:
+    def _part(self, index: Tensor) -> tuple[Rows, float]:
+        """Return this process's rows of a batch, and their share of the batch's loss."""
+        peers = self._peers
+        if peers.count == 1:
+            return self._train.at(index), 1.0
+        # The state of the generator is that of the step, so a checkpoint of one process serves all of them.
+        torch.manual_seed(((self._seed * 1_000_003 + self.progress.step) * 65_537 + peers.rank) % 2**63)
+        rows, whole = self._train.at(index[peers.rank :: peers.count]), index
+        if self._train.weight is None:
+            return rows, len(rows) / len(whole)
+        return rows, _mass(rows) / max(float(self._train.weight[whole].sum()), _LEAST)
+
+    def _gradients(self, rows: Rows, share: float, context: TrainingContext) -> Tensor:
         """Compute a batch's gradients; return its loss. Out of memory halves, once, what is computed at a time."""
         while True:
             try:
-                return self._backward(rows)
+                return self._backward(rows, share)
             except RuntimeError as error:
                 if not _is_out_of_memory(error):
                     raise
@@ -171,16 +191,18 @@ class Training:
         context.log_metric("batch_halved_at_step", p.step)
         context.progress(f"out of memory: each batch is computed in {p.parts} parts", self._share())
 
-    def _backward(self, rows: Rows) -> Tensor:
-        """Compute the gradients in as many parts as `progress` says: their sum is that of the whole batch."""
+    def _backward(self, rows: Rows, share: float) -> Tensor:
+        """Compute the gradients in as many parts as `progress` says: their sum is that of all rows, times `share`."""
         self.optimizer.zero_grad(set_to_none=True)
-        if self.progress.parts == 1:
-            return self._backward_of(rows, 1.0)
         total = torch.zeros((), device=self.device)
+        if not len(rows):
+            return total
+        if self.progress.parts == 1:
+            return self._backward_of(rows, share)
         whole = _mass(rows)
         for index in torch.arange(len(rows), device=self.device).chunk(self.progress.parts):
             part = rows.at(index)
-            total += self._backward_of(part, _mass(part) / whole)
+            total += self._backward_of(part, share * _mass(part) / whole)
         return total
 
     def _backward_of(self, rows: Rows, share: float) -> Tensor:
@@ -229,7 +251,7 @@ class Training:
     def _end_epoch(self, context: TrainingContext) -> None:
         p = self.progress
         train_loss = float(self.loss_sum) / len(self._train)
-        valid_loss = None if self._valid is None else self.evaluate(self._valid)
+        valid_loss = None if self._valid is None else self._agreed(self.evaluate(self._valid))
         score = train_loss if valid_loss is None else valid_loss
         if self._valid is None or score < p.best:
             p.best, p.best_epoch = score, p.epoch
@@ -242,6 +264,14 @@ class Training:
         self.order_state = self.sampler.get_state()
         self.loss_sum.zero_()
         context.progress(f"epoch {p.epoch} of {self.schedule.epochs}", self._share())
+
+    def _agreed(self, value: float) -> float:
+        """Return the mean of a number over all processes: they must all take the same epoch for the best."""
+        if self._peers.count == 1:
+            return value
+        values = torch.tensor([value], dtype=torch.float64, device=self.device)
+        self._peers.add(values)
+        return float(values) / self._peers.count
 
     def _share(self) -> float:
         return (self.progress.epoch + self.progress.batch / self._batches) / self.schedule.epochs
@@ -273,7 +303,7 @@ def _copied(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _mass(rows: Rows) -> float:
     """Return what a mean over rows divides by: their number, or the sum of their weights."""
-    return float(len(rows)) if rows.weight is None else max(float(rows.weight.sum()), 1e-12)
+    return float(len(rows)) if rows.weight is None else max(float(rows.weight.sum()), _LEAST)
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:

@@ -21,6 +21,7 @@ from mlopsfw_trainer_torch.checkpoint import Checkpoints
 from mlopsfw_trainer_torch.device import choose_device, choose_mixed, repeatable
 from mlopsfw_trainer_torch.export import check_export, export_onnx, export_weights, outputs_of
 from mlopsfw_trainer_torch.importance import importance
+from mlopsfw_trainer_torch.launch import check_devices, run_processes
 from mlopsfw_trainer_torch.loop import Training
 from mlopsfw_trainer_torch.rows import Rows, Target, balanced, held_out, tensors
 from mlopsfw_trainer_torch.schedule import schedule_of
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from mlopsfw.roles import Ability, SignatureColumn, TrainingContext, TrainingData, TrainingTask
     from mlopsfw_trainer_torch import TorchConfig
     from mlopsfw_trainer_torch.export import Network
+    from mlopsfw_trainer_torch.peers import Peers
 
 _PROBED = 512
 
@@ -64,17 +66,24 @@ class TorchTrainer:
         """
         device = choose_device(self._config)
         mixed = choose_mixed(self._config, device)
+        check_devices(self._config, device)
         context.progress("preparing rows", 0.0)
         problem = self._prepare(task, train, valid)
         with repeatable(task.seed, self._config.threads, device, strict=not self._config.module):
-            training = self._training(problem, task, device, mixed=mixed)
+            training = self.training(problem, task, device, mixed=mixed)
             checkpoints = Checkpoints(context.checkpoints, self._identity(problem, task, device, mixed=mixed))
-            if checkpoints.restore(training):
+            if self._config.processes > 1:
+                run_processes(self._config, task, problem, checkpoints, context)
+                checkpoints.restore(training)
+            elif checkpoints.restore(training):
                 context.log_metric("resumed_at_step", training.progress.step)
             training.run(context, checkpoints)
             return self._result(training, problem, task, context)
 
-    def _training(self, problem: Problem, task: TrainingTask, device: torch.device, *, mixed: bool) -> Training:
+    def training(
+        self, problem: Problem, task: TrainingTask, device: torch.device, *, mixed: bool, peers: Peers | None = None
+    ) -> Training:
+        """Return the training of a prepared problem, at its beginning."""
         c, train = self._config, problem.train
         network = self._network(problem, task, device)
         if c.class_weights == "balanced" and task.task != "regression":
@@ -82,7 +91,7 @@ class TorchTrainer:
         valid = None if problem.valid is None else problem.valid.to(device)
         return Training(
             network, train.to(device), valid, task.task, c,
-            schedule=schedule_of(c, len(train)), seed=task.seed, mixed=mixed, **self._loop_options(task),
+            schedule=schedule_of(c, len(train)), seed=task.seed, mixed=mixed, peers=peers, **self._loop_options(task),
         )  # fmt: skip
 
     # -- what a user's module has otherwise ----------------------------------------------------------------------------------

@@ -1,0 +1,223 @@
+"""A training in several processes of this machine, started and restarted by torchrun's own launcher.
+
+The processes share a folder with the rows, and advance the checkpoints to the end of the training; the caller goes on from there. Nothing of
+it listens on a network but the loopback interface.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from mlopsfw import errors
+from mlopsfw.features import FeaturePlan
+from mlopsfw.roles import TrainingTask
+from mlopsfw_trainer_torch import TorchConfig
+from mlopsfw_trainer_torch.rows import Rows, Target
+
+if TYPE_CHECKING:
+    from mlopsfw.roles import TrainingContext
+    from mlopsfw_trainer_torch.checkpoint import Checkpoints
+    from mlopsfw_trainer_torch.trainer import Problem
+
+_RESTARTS = 3
+_POLLED = 0.05
+_PATIENCE = 15.0
+_ROWS, _SPEC, _REPORTS, _ERROR, _LOG = "rows.safetensors", "spec.json", "reports.jsonl", "error.json", "launcher.log"
+
+
+class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a process of a training gets.
+
+    Args:
+        config, task: As the trainer got them.
+        plan: The feature plan as JSON; None for a user's module.
+        target: How labels became numbers: task, classes, mean, scale.
+        checkpoints, identity: Where checkpoints lie, and whose they are.
+        parent: The process that waits. Without it, the others end.
+    """
+
+    config: TorchConfig
+    task: TrainingTask
+    plan: str | None
+    target: tuple[str, tuple[str | int | bool, ...], float, float]
+    checkpoints: str
+    identity: str
+    parent: int
+
+
+def run_processes(
+    config: TorchConfig, task: TrainingTask, problem: Problem, checkpoints: Checkpoints, context: TrainingContext
+) -> None:
+    """Train to the end in `config.processes` processes; the last checkpoint has the result.
+
+    A process that dies takes the others with it, and all of them go on at the last checkpoint, up to three times.
+
+    Raises:
+        MlopsfwError: As in one process; `PluginError` where they die again and again.
+    """
+    folder = context.scratch / "processes"
+    folder.mkdir()
+    target = problem.target
+    spec = Spec(
+        config=config, task=task, plan=None if problem.plan is None else problem.plan.to_json().decode(),
+        target=(target.task, target.classes, target.mean, target.scale), checkpoints=str(checkpoints.folder),
+        identity=checkpoints.identity, parent=os.getpid(),
+    )  # fmt: skip
+    (folder / _SPEC).write_bytes(msgspec.json.encode(spec))
+    save_file(_named("train", problem.train) | _named("valid", problem.valid), folder / _ROWS)
+    code = _watch(_started(config.processes, folder), folder, context)
+    if (folder / _ERROR).exists():
+        raise _read_error(folder)
+    if code:
+        lines = (folder / _LOG).read_text(errors="replace").strip().splitlines()
+        cause = next((line for line in reversed(lines) if "Error" in line), lines[-1] if lines else "")
+        raise errors.PluginError(
+            f"a process of the training died, again after {_RESTARTS} restarts: {cause.strip()[:300]}",
+            hint=f"The log of all processes: {folder / _LOG}. The last checkpoint is kept.",
+        )
+
+
+def read_spec(folder: Path) -> Spec:
+    """Return what `run_processes` wrote."""
+    return msgspec.json.decode((folder / _SPEC).read_bytes(), type=Spec)
+
+
+def read_problem(spec: Spec, folder: Path) -> Problem:
+    """Return the problem, with its rows on the CPU."""
+    from mlopsfw_trainer_torch.trainer import Problem
+
+    tensors = load_file(folder / _ROWS)
+    plan = None if spec.plan is None else FeaturePlan.from_json(spec.plan.encode())
+    train, valid = (_rows(name, tensors) for name in ("train", "valid"))
+    if train is None:
+        raise errors.DataError(f"{folder / _ROWS} has no training rows")
+    return Problem((), plan, Target(*spec.target), train, valid, 0)
+
+
+class Reports:
+    """A training context that hands metrics and progress to the process that waits. Only the first process has one.
+
+    Args:
+        folder: The folder of the training.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / _REPORTS
+
+    def log_metric(self, name: str, value: float, step: float | None = None) -> None:
+        """Hand a metric over."""
+        self._write(["log_metric", name, value, step])
+
+    def progress(self, phase: str, share: float) -> None:
+        """Hand the progress over."""
+        self._write(["progress", phase, share])
+
+    def _write(self, line: list[Any]) -> None:
+        with self._file.open("a") as out:
+            out.write(json.dumps(line) + "\n")
+
+
+def write_error(folder: Path, error: errors.MlopsfwError) -> None:
+    """Hand an error over. The first one counts."""
+    text = json.dumps([type(error).__name__, error.message, error.hint])
+    temporary = folder / f"{_ERROR}.{os.getpid()}"
+    temporary.write_text(text)
+    temporary.replace(folder / _ERROR)
+
+
+def has_error(folder: Path) -> bool:
+    """Return whether a process handed an error over: it would come again."""
+    return (folder / _ERROR).exists()
+
+
+def _read_error(folder: Path) -> errors.MlopsfwError:
+    kind, message, hint = json.loads((folder / _ERROR).read_text())
+    made: errors.MlopsfwError = getattr(errors, kind)(message, hint=hint)
+    return made
+
+
+def _started(count: int, folder: Path) -> subprocess.Popen[bytes]:
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--nnodes=1", f"--nproc-per-node={count}", f"--max-restarts={_RESTARTS}",
+        "--rdzv-backend=c10d", f"--rdzv-endpoint={folder / 'rendezvous'}", "--rdzv-conf=store_type=file", "--rdzv-id=training",
+        "--local-addr=127.0.0.1", "--module", "mlopsfw_trainer_torch.worker", str(folder),
+    ]  # fmt: skip
+    loopback = next((name for _, name in socket.if_nameindex() if name.startswith("lo")), "lo")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "GLOO_SOCKET_IFNAME": loopback}
+    environment["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"  # it listens on every address
+    environment.setdefault("OMP_NUM_THREADS", "1")
+    with (folder / _LOG).open("wb") as log:
+        return subprocess.Popen(command, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+
+def _watch(process: subprocess.Popen[bytes], folder: Path, context: TrainingContext) -> int:
+    """Hand reports on until the launcher ends; return its exit status. End it if the context raises."""
+    done = 0
+    try:
+        while process.poll() is None:
+            done = _relay(folder, done, context)
+            time.sleep(_POLLED)
+        _relay(folder, done, context)
+        return process.returncode
+    finally:
+        if process.poll() is None:
+            process.terminate()  # it ends its processes, too
+            try:
+                process.wait(_PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _relay(folder: Path, done: int, context: TrainingContext) -> int:
+    """Hand the reports after the first `done` bytes on; return how many bytes are done."""
+    file = folder / _REPORTS
+    if not file.exists():
+        return done
+    with file.open("rb") as lines:
+        lines.seek(done)
+        for line in lines:
+            if not line.endswith(b"\n"):
+                break
+            done += len(line)
+            name, *arguments = json.loads(line)
+            getattr(context, name)(*arguments)
+    return done
+
+
+def _named(which: str, rows: Rows | None) -> dict[str, Tensor]:
+    if rows is None:
+        return {}
+    tensors = {f"{which}.input.{number:06d}": each for number, each in enumerate(rows.inputs)} | {
+        f"{which}.target": rows.target
+    }
+    if rows.weight is not None:
+        tensors[f"{which}.weight"] = rows.weight
+    return {name: each.contiguous().clone() for name, each in tensors.items()}
+
+
+def _rows(which: str, tensors: dict[str, Tensor]) -> Rows | None:
+    if f"{which}.target" not in tensors:
+        return None
+    inputs = tuple(tensors[name] for name in sorted(tensors) if name.startswith(f"{which}.input."))
+    return Rows(inputs, tensors[f"{which}.target"], tensors.get(f"{which}.weight"))
+
+
+def check_devices(config: TorchConfig, device: torch.device) -> None:
+    """Raise `PluginError` if there are fewer GPUs than processes."""
+    if device.type == "cuda" and torch.cuda.device_count() < config.processes:
+        raise errors.PluginError(
+            f"[trainer.torch] processes = {config.processes}, but this machine has {torch.cuda.device_count()} GPUs",
+            hint="Set processes to their number, or device = 'cpu'.",
+        )

@@ -1,0 +1,153 @@
+"""The trainer `torch` in several processes: the loss of one, each row once an epoch, and no loss of a worker that is killed."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from mlopsfw.data.tables.handle import TableHandle
+from mlopsfw.errors import DataError, PluginError
+from mlopsfw.kernel.roles.training import TrainingTask
+from mlopsfw.testing.trainer import Context, training_rows, training_task
+from mlopsfw_trainer_torch import TorchConfig
+from mlopsfw_trainer_torch.checkpoint import Checkpoints
+from mlopsfw_trainer_torch.device import repeatable
+from mlopsfw_trainer_torch.module_trainer import ModuleTrainer
+from mlopsfw_trainer_torch.trainer import TorchTrainer
+
+DRAW = np.random.default_rng(1)
+ROWS = 96
+VECTORS = pl.DataFrame(
+    {
+        "vector": DRAW.normal(0, 1, (ROWS, 4)).astype(np.float32),
+        "number": np.arange(ROWS),
+        "kind": DRAW.choice(["a", "b", "c"], ROWS),
+    }
+)
+TASK = TrainingTask(task="multiclass", target="kind")
+NETS = TorchConfig(module="nets:Counted", epochs=4, batch_size=16, learning_rate=1e-2, patience=0, checkpoint_every=1)
+PLAIN = TorchConfig(epochs=3, batch_size=64, hidden=(16,), members=4, dropout=0.0, clip=0.1, ema=0.9)
+
+
+@pytest.fixture(autouse=True)
+def nets(monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+
+
+class Threads:
+    """Two threads as the processes of one training."""
+
+    count = 2
+
+    def __init__(self, rank, shared, barrier):
+        self.rank, self._shared, self._barrier = rank, shared, barrier
+
+    def add(self, values):
+        self._shared[self.rank] = values.clone()
+        self._barrier.wait()
+        total = self._shared[0] + self._shared[1]
+        self._barrier.wait()
+        values.copy_(total)
+
+
+@pytest.mark.parametrize("options", [{}, {"class_weights": "balanced"}, {"accumulate": 3}, {"network": "mlp"}])
+def test_two_peers_that_share_each_batch_come_to_the_loss_of_one(tmp_path, options):
+    trainer = TorchTrainer(msgspec.structs.replace(PLAIN, **options))
+    task, cpu = training_task("binary", features=("number", "color")), torch.device("cpu")
+    problem = trainer._prepare(task, TableHandle.of(training_rows(300)), None)
+    shared, barrier = [None, None], threading.Barrier(2, timeout=60)
+
+    with repeatable(task.seed, 1, cpu):
+        state, made = torch.get_rng_state(), []
+        for peers in (None, Threads(0, shared, barrier), Threads(1, shared, barrier)):
+            torch.set_rng_state(state)
+            made.append(trainer.training(problem, task, cpu, mixed=False, peers=peers))
+        alone, *both = made
+        runs = [
+            threading.Thread(target=each.run, args=(Context.under(tmp_path, str(n)), Checkpoints(tmp_path / f"k{n}", "k")))
+            for n, each in enumerate(made)
+        ]  # fmt: skip
+        for run in runs:
+            run.start()
+        for run in runs:
+            run.join()
+    first, second = (each.progress.history for each in both)
+    assert np.allclose(first, alone.progress.history, atol=1e-5)
+    assert first == second
+    assert len(first) == 3
+
+
+def test_more_processes_than_gpus_is_a_clear_error(tmp_path, monkeypatch):
+    monkeypatch.setattr("mlopsfw_trainer_torch.trainer.choose_device", lambda _: torch.device("cuda"))
+    monkeypatch.setattr("mlopsfw_trainer_torch.trainer.choose_mixed", lambda *_: False)
+    with pytest.raises(PluginError, match="processes = 200, but this machine has 0 GPUs"):
+        fit(tmp_path, "many", processes=200)
+
+
+def fit(tmp_path, name, **config):
+    (tmp_path / f"{name}-notes").mkdir()
+    params = {"folder": str(tmp_path / f"{name}-notes"), **config.pop("params", {})}
+    context = Context.under(tmp_path, name)
+    trainer = ModuleTrainer(msgspec.structs.replace(NETS, params=params, **config))
+    return trainer.fit(TASK, TableHandle.of(VECTORS), None, context), context
+
+
+def weights(model):
+    return torch.cat([each.reshape(-1) for _, each in sorted(load_file(model.files["weights.safetensors"]).items())])
+
+
+def notes(tmp_path, name):
+    """Return the ids that each process learned from, a list for each step."""
+    return {
+        file.name: [[int(each) for each in line.split()] for line in file.read_text().splitlines()]
+        for file in (tmp_path / f"{name}-notes").iterdir()
+    }
+
+
+@pytest.mark.nightly
+def test_two_processes_give_the_model_of_one_and_see_each_row_once_an_epoch(tmp_path):
+    alone, before = fit(tmp_path, "alone")
+    both, after = fit(tmp_path, "both", processes=2)
+    assert torch.allclose(weights(alone), weights(both), atol=1e-3)
+    losses = [[value for name, value, _ in context.metrics if name == "train_loss"] for context in (before, after)]
+    assert losses[1] == pytest.approx(losses[0], abs=1e-5)
+    assert len(losses[1]) == 4
+    seen = notes(tmp_path, "both")
+    assert set(seen) == {"0-0", "1-0"}
+    steps = ROWS // 16
+    for epoch in range(4):
+        ids = [each for name in seen for step in seen[name][epoch * steps : (epoch + 1) * steps] for each in step]
+        assert sum(ids) == ROWS * (ROWS - 1) // 2
+        assert sorted(ids) == list(range(ROWS))
+
+
+@pytest.mark.nightly
+@pytest.mark.faults
+def test_a_worker_that_is_killed_costs_nothing(tmp_path):
+    whole, _ = fit(tmp_path, "whole", processes=2, params={"dies_at": 10_000})
+    killed, context = fit(tmp_path, "killed", processes=2, params={"dies_at": 15})
+    assert set(notes(tmp_path, "killed")) == {"0-0", "1-0", "0-1", "1-1"}
+    (resumed,) = (value for name, value, _ in context.metrics if name == "resumed_at_step")
+    assert resumed >= 12
+    assert torch.equal(weights(whole), weights(killed))
+
+
+@pytest.mark.nightly
+def test_an_error_in_the_processes_is_the_error_of_one(tmp_path):
+    with pytest.raises(DataError, match="became nan in epoch"):
+        fit(tmp_path, "nan", processes=2, loss="nets:exploding", epochs=9)
+
+
+@pytest.mark.nightly
+def test_a_module_that_always_dies_ends_with_the_log_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("mlopsfw_trainer_torch.launch._RESTARTS", 0)
+    with pytest.raises(PluginError, match="a process of the training died") as caught:
+        fit(tmp_path, "dead", processes=2, params={"dies_at": 3})
+    assert "launcher.log" in caught.value.hint
