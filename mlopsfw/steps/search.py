@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -48,8 +49,14 @@ def search(
     work = work_of(params, tune, context, metrics, privacy)
     if GIVEN in context.inputs:
         return {"model": None, "search": run_trial(work, context, trainers=trainers, bundles=bundles)}
+    began = time.monotonic()
     space = _space(work, tune, params.trainer, trainer_options)
-    trials, best, study = _searched(work, space, context, children(context))
+    if tune.features:
+        from mlopsfw.steps.selection import choose_sets
+
+        first = trainers(next(iter(space.trainers)))
+        space = space._replace(features=choose_sets(work, context, trainer=first, bundles=bundles))
+    trials, best, study = _searched(work, space, context, children(context), began)
     proposal = Proposal.of(best.params)
     trainer, task = trainers(proposal.trainer, proposal.options), work.with_features(proposal).task
     report = _report(work, trials, best, study)
@@ -81,7 +88,7 @@ def _space(work: Work, tune: Tune, own: str, trainer_options: TrainerOptions) ->
     if tune.sampler == "cmaes" and not space.numeric:
         hint = 'Give each option low and high, or write sampler = "tpe".'
         raise ConfigError("cmaes searches ranges of numbers alone", key="tune.sampler", hint=hint)
-    if not any(space.trainers.values()) and len(space.trainers) == 1 and space.features is None:
+    if not any(space.trainers.values()) and not tune.features and len(space.trainers) == 1 and space.features is None:
         hint = 'Write space = { "NAME.OPTION" = { low = …, high = … } }.'
         raise ConfigError("there is nothing to search: the trainer suggests no options", key="tune.space", hint=hint)
     work.subject.frame(space.columns())
@@ -94,7 +101,9 @@ def _flat(options: Mapping[str, Any]) -> dict[str, Any]:
     return {**options, **{f"{name}.{key}": each for name, table in tables.items() for key, each in table.items()}}
 
 
-def _searched(work: Work, space: Space, context: StepContext, children: Children) -> tuple[list[Trial], Trial, Study]:
+def _searched(
+    work: Work, space: Space, context: StepContext, children: Children, began: float
+) -> tuple[list[Trial], Trial, Study]:
     from mlopsfw.steps.trial_loop import TrialLoop
     from mlopsfw.training.search.study import Study
 
@@ -103,7 +112,7 @@ def _searched(work: Work, space: Space, context: StepContext, children: Children
     )
     try:
         loop = TrialLoop(work, study, space, children, context)
-        trials = loop.run()
+        trials = loop.run(began)
     finally:
         children.close()
     return trials, loop.best(), study
@@ -154,7 +163,7 @@ def _tell(context: StepContext, work: Work, report: Mapping[str, Any]) -> None:
         context.log(f"trials that no other beats in {', '.join(work.objectives)}: {report['front']}")
     context.log(_optimism(work, report))
     if holdout and holdout["value"] is not None:
-        context.log_metric(f"holdout_{work.metric}", holdout["value"])
+        context.log_metric(f"unseen_{work.metric}", holdout["value"])
 
 
 def _optimism(work: Work, report: Mapping[str, Any]) -> str:

@@ -42,14 +42,15 @@ class TrialLoop:
 
     def __init__(self, work: Work, study: Study, space: Space, children: Children, context: StepContext) -> None:
         self._work, self._study, self._space, self._children, self._context = work, study, space, children, context
-        self._began = time.monotonic() - children.past.seconds
+        self._began = time.monotonic()
         self._trials: dict[int, Trial] = {}
         self._lost: deque[tuple[Child, Trial]] = deque()
         self._points = self._grid() if work.tune.sampler == "grid" else None
         self._running = 0
 
-    def run(self) -> list[Trial]:
-        """Make trials until the budget is spent. Raise `DataError` if all fail."""
+    def run(self, began: float) -> list[Trial]:
+        """Make trials until the budget is spent, since the step began on the monotonic clock. Raise `DataError` if all fail."""
+        self._began = began - self._children.past.seconds
         for child in self._children.past.children:
             self._remember(child)
         slots = self._work.tune.parallel or self._children.slots

@@ -226,6 +226,19 @@ def test_the_winner_keeps_the_limits_and_the_front_has_what_no_trial_beats(bench
         searching()
 
 
+@pytest.mark.parametrize("how", ["permutation", "null"])
+def test_features_are_ranked_on_rows_that_trials_see_and_trials_choose_among_the_best(bench, searching, how):
+    bench.edit("mlopsfw.toml", "trials = 4", f'trials = 3\nfeatures = "{how}"')
+    bench.edit("mlopsfw.toml", 'trainers = ["small", "blind"]', 'trainers = ["small"]')
+    bench.edit("mlopsfw.toml", ', "blind.learning_rate" = { low = 0.01, high = 0.3 }', "")
+    bench.edit("rows.py", '"b": x[:, 1],', '"b": x[:, 1], **{f"n{i}": draw.normal(size=120) for i in range(4)},')
+    done = searching()
+    tried = [trial["params"]["features"] for trial in bench.value(done, "fit", "search")["trials"]]
+    assert all("a" in each for each in tried)
+    assert max(rows for _, rows in searching.fits[:-2]) < 96
+    assert len(searching.fits) == {"permutation": 1, "null": 11}[how] + 3 * 2 + 2
+
+
 def test_the_trials_of_a_run_are_listed_best_first(bench, searching):
     searching()
     words = ["--project", str(bench.root), "runs", "trials", "latest", "--json"]

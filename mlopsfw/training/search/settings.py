@@ -8,7 +8,7 @@ import msgspec
 
 from mlopsfw.kernel.base.errors import ConfigError
 from mlopsfw.training.folds import Folds
-from mlopsfw.training.search.space import Dimension
+from mlopsfw.training.search.space import FEATURES, Dimension
 
 
 class Tune(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,6 +29,9 @@ class Tune(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             point of `space`.
         pruner: Which trials are stopped early, by the mean over the folds so far: `median` those below the median of earlier trials,
             `hyperband` those of the worse share, `none` none.
+        features: Sets of columns to choose from, made by ranking the columns with the first trainer on the rows that trials see:
+            `permutation` by how much worse the metric of held-out rows is where a column is shuffled, `null` by whether a model uses a
+            column more than models of shuffled labels do.
         parallel: How many trials run side by side; 0 for as many as the engine has slots.
         space: `TRAINER.OPTION` → the values to try, or `features` → sets of columns. What trainers suggest themselves is tried too,
             by `grid` not.
@@ -44,6 +47,7 @@ class Tune(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     limits: dict[str, float] = {}
     sampler: Literal["tpe", "cmaes", "random", "grid"] = "tpe"
     pruner: Literal["none", "median", "hyperband"] = "none"
+    features: Literal["", "permutation", "null"] = ""
     parallel: Annotated[int, msgspec.Meta(ge=0)] = 0
     space: dict[str, Dimension] = {}
 
@@ -54,6 +58,8 @@ class Tune(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise ConfigError(
                 "a grid needs a space", key="space", hint='Write space = { "NAME.OPTION" = { choices = […] } }.'
             )
+        if self.features and FEATURES in self.space:
+            raise ConfigError("the space has sets of features already", key="features", hint="Omit one of them.")
         if self.pruner != "none" and (self.folds.folds == 1 or self.also):
             hint = "Write more folds, or leave the pruner out."
             raise ConfigError("a pruner needs several folds and no further objectives", key="pruner", hint=hint)
