@@ -89,13 +89,23 @@ def show(project: Project, ref: str, *, as_json: bool) -> None:
     for name, value in _facts(version):
         click.echo(f"  {name:<12}{printable(value)}")
     if version.metrics:
-        from mlopsfw.pipeline.run.runs import flat
-
         click.echo()
-        table([{"metric": name, "value": value} for name, value in flat(version.metrics).items()])
+        _metrics_table(version)
     if moves:
         click.echo()
         table([_move_row(move) for move in moves])
+
+
+def _metrics_table(version: ModelVersion) -> None:
+    """Print the metrics. Concerns have tables of their own, on the card."""
+    from mlopsfw.models.registry.card_concerns import CONCERNS
+    from mlopsfw.pipeline.run.runs import flat
+
+    measured = [name for name in CONCERNS if version.metrics.get(name)]
+    shown = {name: value for name, value in version.metrics.items() if name not in measured}
+    table([{"metric": name, "value": value} for name, value in flat(shown).items()])
+    if measured:
+        click.echo(f"\n`mlopsfw models card {version.name}@{version.version}` shows {', '.join(measured)}.")
 
 
 def _facts(version: ModelVersion) -> list[tuple[str, str]]:

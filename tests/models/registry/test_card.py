@@ -68,6 +68,13 @@ def test_the_card_shows_groups_with_intervals_and_asks_for_what_is_missing(card)
     assert "Robustness was not measured. Ask the step evaluate" in text
 
 
+def test_the_verb_show_leaves_concerns_to_the_card(card, tmp_path):
+    shown = CliRunner().invoke(cli, ["--project", str(tmp_path / "project"), "models", "show", "delay@1"]).output
+    assert "`mlopsfw models card delay@1` shows bias." in shown
+    assert "segments.carrier.AA.auc" in shown
+    assert "bias.sex" not in shown
+
+
 def test_the_page_holds_the_same_and_no_markup_of_users(card, tmp_path):
     file = tmp_path / "card.html"
     card("html", "--out", str(file))
