@@ -1,0 +1,99 @@
+"""A search whose processes are killed goes on: the same trials, from the fold at which each was cut off, and no worker is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.nightly, pytest.mark.slow]
+pytest.importorskip("optuna")
+
+ROWS = """
+import time
+import numpy as np, polars as pl
+from sklearn.linear_model import LogisticRegression
+
+def rows():
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(300, 2))
+    return pl.DataFrame({"a": x[:, 0], "b": x[:, 1], "y": (x[:, 0] + draw.normal(size=300) > 0).astype(int)})
+
+def slow(C=1.0):
+    time.sleep(0.3)
+    return LogisticRegression(C=C)
+"""
+TOML = """
+[project]
+name = "killed"
+[steps.rows]
+python = "rows:rows"
+[steps.fit]
+use = "train"
+inputs = { train = "rows" }
+task = "binary"
+target = "y"
+[steps.fit.tune]
+trials = 5
+parallel = 2
+sampler = "random"
+folds = { folds = 3 }
+space = { "slow.params.C" = { low = 0.001, high = 100.0, log = true } }
+[trainer.slow]
+use = "sklearn"
+factory = "rows:slow"
+"""
+
+
+def mlopsfw(root: Path, *words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "mlopsfw", *words], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def workers(root: Path) -> list[int]:
+    """Return the processes that work in the project's folder."""
+    found = []
+    for link in Path("/proc").glob("[0-9]*/cwd"):
+        try:
+            if link.readlink() == root:
+                found.append(int(link.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+def until(happens, seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not happens():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_search_that_is_ended_in_the_middle_of_a_trial_goes_on_there(tmp_path, number):
+    root = tmp_path / "project"
+    root.mkdir()
+    (root / "rows.py").write_text(ROWS)
+    (root / "mlopsfw.toml").write_text(TOML)
+    command = subprocess.Popen([sys.executable, "-m", "mlopsfw", "run"], cwd=root, stdout=subprocess.DEVNULL)
+    until(lambda: list(root.glob(".mlopsfw/runs/*/fit?[2-9]*/checkpoints-*/fold1.json")))
+    os.kill(command.pid, number)
+    command.wait(30)
+    until(lambda: not workers(root))
+    before = {trial["number"]: trial for trial in json.loads(mlopsfw(root, "runs", "trials", "latest", "--json"))}
+    assert "running" in {trial["status"] for trial in before.values()}
+    mlopsfw(root, "resume")
+    after = {trial["number"]: trial for trial in json.loads(mlopsfw(root, "runs", "trials", "latest", "--json"))}
+    assert len(after) == 5
+    assert all(trial["status"] == "done" and len(trial["folds"]) == 3 for trial in after.values())
+    assert all(after[each]["params"] == trial["params"] for each, trial in before.items())
+    assert all(after[each] == trial for each, trial in before.items() if trial["status"] == "done")
