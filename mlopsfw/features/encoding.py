@@ -85,6 +85,19 @@ def by_column(encodings: Sequence[Encoding], contributions: np.ndarray) -> dict[
     return found
 
 
+def attributions(encodings: Sequence[Encoding], contributions: np.ndarray) -> dict[str, float]:
+    """Return the share of each column in the mean absolute contribution to the trees' sums, largest first.
+
+    Args:
+        encodings: Of the trees' columns.
+        contributions: As for `by_column`.
+    """
+    sizes = {name: float(np.abs(each).mean()) for name, each in by_column(encodings, contributions).items() if name}
+    total = sum(sizes.values()) or 1.0
+    shares = {name: round(size / total, 6) for name, size in sizes.items()}
+    return dict(sorted(shares.items(), key=lambda share: -share[1]))
+
+
 def output_of(manifest: Manifest, file: Path) -> str:
     """Return the name of the one output that trees have. Raise `BundleError` where the manifest declares others.
 

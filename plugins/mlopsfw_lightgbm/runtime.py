@@ -93,10 +93,8 @@ class LightGbmModel:
 
     def explain(self, columns: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         """Return the SHAP values of the trees (Lundberg et al., 2020, TreeSHAP), as LightGBM computes them."""
-        numbers = matrix(self._encodings, columns)
-        shape = (len(numbers), self._booster.num_model_per_iteration(), len(self._encodings) + 1)
-        values = self._booster.predict(numbers, pred_contrib=True, num_threads=self._threads)
-        return by_column(self._encodings, np.asarray(values, dtype=np.float64).reshape(shape))
+        values = contributions(self._booster, matrix(self._encodings, columns), self._threads)
+        return by_column(self._encodings, values)
 
 
 def predictions(booster: lightgbm.Booster, numbers: np.ndarray, threads: int) -> np.ndarray:
@@ -105,6 +103,12 @@ def predictions(booster: lightgbm.Booster, numbers: np.ndarray, threads: int) ->
         classes = booster.num_model_per_iteration()
         return np.empty((0, classes) if classes > 1 else 0)
     return np.asarray(booster.predict(numbers, num_threads=threads))
+
+
+def contributions(booster: lightgbm.Booster, numbers: np.ndarray, threads: int) -> np.ndarray:
+    """Return what each column adds to the trees' sums, `[rows, sums, columns + 1]`, the last one that of no column."""
+    values = np.asarray(booster.predict(numbers, pred_contrib=True, num_threads=threads), dtype=np.float64)
+    return values.reshape(len(numbers), booster.num_model_per_iteration(), numbers.shape[1] + 1)
 
 
 def _booster(data: bytes, file: Path) -> lightgbm.Booster:

@@ -11,9 +11,9 @@ import numpy as np
 
 from mlopsfw import evaluation
 from mlopsfw.features.encoded import Columns, Rows, training_rows, validation_rows
-from mlopsfw.features.encoding import FILE
+from mlopsfw.features.encoding import FILE, attributions
 from mlopsfw.roles import TASK_OUTPUTS, TrainedModel
-from mlopsfw_lightgbm.runtime import FORMAT, predictions
+from mlopsfw_lightgbm.runtime import FORMAT, contributions, predictions
 
 if TYPE_CHECKING:
     from lightgbm.callback import CallbackEnv
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mlopsfw_lightgbm import LightGbmConfig
 
 _FILE = "model.txt"
+_EXPLAINED = 2048  # rows
 _OBJECTIVES = {
     "binary": ("binary", "binary_logloss"),
     "multiclass": ("multiclass", "multi_logloss"),
@@ -124,6 +125,9 @@ class LightGbmTrainer:
             "validation_rows": 0 if checked is None else len(checked.labels),
             "rounds": booster.current_iteration(),
             "importance": dict(sorted(shares.items(), key=lambda share: -share[1])),
+            "attributions": attributions(
+                columns.encodings, contributions(booster, rows.numbers[:_EXPLAINED], self._config.num_threads)
+            ),
             "settings": msgspec.to_builtins(self._config),
         }
 

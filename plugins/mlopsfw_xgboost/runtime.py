@@ -90,11 +90,7 @@ class XgBoostModel:
 
     def explain(self, columns: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         """Return the SHAP values of the trees (Lundberg et al., 2020, TreeSHAP), as XGBoost computes them."""
-        table = xgboost.DMatrix(finite(matrix(self._encodings, columns)))
-        values = np.asarray(
-            self._booster.predict(table, pred_contribs=True, strict_shape=True, validate_features=False)
-        )
-        return by_column(self._encodings, values.astype(np.float64))
+        return by_column(self._encodings, contributions(self._booster, finite(matrix(self._encodings, columns))))
 
 
 def finite(numbers: np.ndarray) -> np.ndarray:
@@ -105,3 +101,9 @@ def finite(numbers: np.ndarray) -> np.ndarray:
 def predictions(booster: xgboost.Booster, numbers: np.ndarray) -> np.ndarray:
     """Return the trees' answers as float64, one a row."""
     return np.asarray(booster.inplace_predict(numbers), dtype=np.float64)
+
+
+def contributions(booster: xgboost.Booster, numbers: np.ndarray) -> np.ndarray:
+    """Return what each column adds to the trees' sums, float64 `[rows, sums, columns + 1]`, the last one that of no column."""
+    values = booster.predict(xgboost.DMatrix(numbers), pred_contribs=True, strict_shape=True, validate_features=False)
+    return np.asarray(values, dtype=np.float64)

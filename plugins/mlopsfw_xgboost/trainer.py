@@ -11,16 +11,17 @@ import xgboost
 
 from mlopsfw import evaluation
 from mlopsfw.features.encoded import Columns, Rows, training_rows, validation_rows
-from mlopsfw.features.encoding import FILE
+from mlopsfw.features.encoding import FILE, attributions
 from mlopsfw.roles import TASK_OUTPUTS, TrainedModel
 from mlopsfw_xgboost.document import OBJECTIVES
-from mlopsfw_xgboost.runtime import FORMAT, finite, predictions
+from mlopsfw_xgboost.runtime import FORMAT, contributions, finite, predictions
 
 if TYPE_CHECKING:
     from mlopsfw.roles import Ability, TrainingContext, TrainingData, TrainingTask
     from mlopsfw_xgboost import XgBoostConfig
 
 _MODEL = "model.json"
+_EXPLAINED = 2048  # rows
 _METRICS = {"binary": "logloss", "multiclass": "mlogloss", "regression": "rmse"}
 _ROUNDS = ("num_boost_round", "early_stopping_rounds")
 
@@ -121,6 +122,7 @@ class XgBoostTrainer:
             "validation_rows": len(sets["valid"].labels) if "valid" in sets else 0,
             "rounds": booster.num_boosted_rounds(),
             "importance": dict(sorted(shares.items(), key=lambda share: -share[1])),
+            "attributions": attributions(columns.encodings, contributions(booster, sets["train"].numbers[:_EXPLAINED])),
             "settings": msgspec.to_builtins(self._config),
         }
 

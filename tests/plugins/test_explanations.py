@@ -77,6 +77,9 @@ def test_the_contributions_of_trees_add_up_to_the_answer(trained, trainer, task)
     assert linked(task, sum(shares.values())) == pytest.approx(answer, abs=1e-5)
     assert not shares["useless"].any()
     assert np.abs(shares["x"]).mean() > np.abs(shares["kind"]).mean() > 0
+    told = bundle.manifest.facts["attributions"]
+    assert told["x"] > told["kind"] > told["useless"] == 0
+    assert sum(told.values()) == pytest.approx(1, abs=1e-5)
     assert len(bundle.explain({name: [] for name in columns})["x"]) == 0
 
 

@@ -214,10 +214,11 @@ def test_balanced_class_weights_raise_the_rarer_class(tmp_path):
 
 
 def test_importance_names_what_the_label_hangs_on(tmp_path):
-    shares = fit(tmp_path, training_rows(1500), epochs=8).facts["importance"]
-    assert next(iter(shares)) in ("number", "color")
-    assert shares["constant"] == 0
-    assert sum(shares.values()) == pytest.approx(1, abs=1e-4)
+    facts = fit(tmp_path, training_rows(1500), epochs=8).facts
+    for shares in (facts["importance"], facts["attributions"]):
+        assert next(iter(shares)) in ("number", "color")
+        assert shares["constant"] == 0
+        assert sum(shares.values()) == pytest.approx(1, abs=1e-4)
 
 
 def test_text_and_integer_classes_keep_their_type(tmp_path):

@@ -40,9 +40,7 @@ def model_card(manifest: Manifest, task: TrainingTask, *, rows: int) -> str:
         _section("Outputs", ("output", "meaning"), _outputs(manifest)),
         _section("Metrics", ("metric", "value"), _numbers(facts.get("metrics"))),
         _section("Importance of columns", ("column", "share"), _numbers(facts.get("importance"))),
-        _section(
-            "Attribution to columns, by integrated gradients", ("column", "share"), _numbers(facts.get("attributions"))
-        ),
+        _section("Attribution of answers to columns", ("column", "share"), _numbers(facts.get("attributions"))),
         _section("Training", ("fact", "value"), _plain(facts)),
         _section("Settings", ("setting", "value"), _plain(facts.get("settings"))),
         _section("Versions", ("package", "version"), _plain(facts.get("versions"))),

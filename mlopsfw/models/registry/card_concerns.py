@@ -16,8 +16,13 @@ CONCERNS = tuple(_ASK)
 """The names of the metrics that sections of their own show."""
 
 
-def concern_sections(metrics: Mapping[str, Any]) -> Iterator[Section]:
-    """Yield a section for each concern."""
+def concern_sections(metrics: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[Section]:
+    """Yield a section for each concern.
+
+    Args:
+        metrics: Of the version.
+        facts: What the trainer told of the model.
+    """
     titles: dict[str, tuple[str, Callable[[Any], Iterator[Paragraph | Table]]]] = {
         "bias": ("How it treats groups", _bias),
         "robustness": ("When its inputs are disturbed", _robustness),
@@ -26,7 +31,14 @@ def concern_sections(metrics: Mapping[str, Any]) -> Iterator[Section]:
     for name, (title, blocks) in titles.items():
         measured = metrics.get(name)
         shown = tuple(blocks(measured)) if isinstance(measured, Mapping) and measured else (Paragraph(_ASK[name]),)
-        yield Section(title, shown)
+        yield Section(title, (*shown, *(_attributions(facts) if name == "importance" else ())))
+
+
+def _attributions(facts: Mapping[str, Any]) -> Iterator[Table]:
+    shares = facts.get("attributions")
+    if isinstance(shares, Mapping):
+        ranked = sorted(shares.items(), key=lambda each: -float(each[1]))
+        yield Table.of(((name, f"{share:.4g}") for name, share in ranked), "input", "share of what moves answers")
 
 
 def segment_tables(metrics: Mapping[str, Any]) -> Iterator[Table]:

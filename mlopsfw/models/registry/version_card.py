@@ -29,15 +29,16 @@ def version_card(
     version: ModelVersion, blobs: BlobStore, datasets: Datasets, definition: Definition, objectives: Objectives
 ) -> Card:
     """Return the card: `markdown` and `render` of `page` show it."""
+    manifest = manifest_of(blobs, version)
     standings = objectives.standings(version.name, version.metrics)
     quality = {name: value for name, value in version.metrics.items() if name not in (*CONCERNS, *_ELSEWHERE)}
     sections = (
         Section("", (Table.of(_identity(version)),)),
         Section("What it is for", tuple(_defined(definition))),
-        Section("What it does", tuple(_purpose(manifest_of(blobs, version)))),
+        Section("What it does", tuple(_purpose(manifest))),
         Section("Where it came from", (Table.of(_origin(version, blobs, datasets)),)),
         Section("How well it does", (*_standing(version), *_values(quality), *segment_tables(version.metrics))),
-        *concern_sections(version.metrics),
+        *concern_sections(version.metrics, manifest.facts if manifest else {}),
         *_reached(standings),
         Section("Who approved it", _approvals(version)),
     )
