@@ -131,7 +131,7 @@ class Training:
                 checkpoints.save(self)
                 context.progress(f"epoch {p.epoch + 1} of {self.schedule.epochs}", self._share())
         self._check_loss(self.loss_sum, checkpoints)
-        self._end_epoch(context)
+        self._end_epoch(context, checkpoints)
 
     def _step(self, index: Tensor, context: TrainingContext, checkpoints: Checkpoints) -> None:
         for group in self.optimizer.param_groups:
@@ -224,7 +224,7 @@ class Training:
             else:
                 self.average[name].copy_(value)
 
-    def _check_loss(self, loss: Tensor, checkpoints: Checkpoints) -> None:
+    def _check_loss(self, loss: Tensor | float, checkpoints: Checkpoints, which: str = "loss") -> None:
         """Raise `DataError` if a loss is no finite number. Nothing is written then, so the last good checkpoint remains."""
         if math.isfinite(float(loss)):
             return
@@ -232,7 +232,7 @@ class Training:
         kept = "no checkpoint was written before" if last is None else f"the checkpoint of step {last} is kept"
         name = f" of {self._config.loss or self._config.module}" if self._config.module else ""
         raise DataError(
-            f"the loss{name} became {float(loss)} in epoch {p.epoch + 1}, step {p.step}, with the learning rate "
+            f"the {which}{name} became {float(loss)} in epoch {p.epoch + 1}, step {p.step}, with the learning rate "
             f"{self._learning_rate():.3g}; {kept}",
             hint="Set a smaller learning_rate, or clip = 1.0.",
         )
@@ -248,10 +248,12 @@ class Training:
         falls = {"cosine": 0.5 * (1.0 + math.cos(math.pi * share)), "linear": 1.0 - share, "constant": 1.0}
         return config.learning_rate * falls[config.scheduler]
 
-    def _end_epoch(self, context: TrainingContext) -> None:
+    def _end_epoch(self, context: TrainingContext, checkpoints: Checkpoints) -> None:
         p = self.progress
         train_loss = float(self.loss_sum) / len(self._train)
         valid_loss = None if self._valid is None else self._agreed(self.evaluate(self._valid))
+        if valid_loss is not None:
+            self._check_loss(valid_loss, checkpoints, "validation loss")
         score = train_loss if valid_loss is None else valid_loss
         if self._valid is None or score < p.best:
             p.best, p.best_epoch = score, p.epoch

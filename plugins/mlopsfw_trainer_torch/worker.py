@@ -27,7 +27,7 @@ _LOOKED = 0.5
 
 
 class _Silent:
-    """A context, and checkpoints to write, of a process that is not the first."""
+    """The context of a process that is not the first."""
 
     def log_metric(self, name: str, value: float, step: float | None = None) -> None:
         """Do nothing."""

@@ -50,8 +50,8 @@ class Dense(nn.Module):
                 return output if output.sum() > 0 else output * 2
             case "tuple":
                 return output, output
-            case "vanishing":
-                return output / 0.0
+            case "evaluated":
+                return output if self.training else output / 0.0
         return output
 
 

@@ -65,7 +65,8 @@ from mlopsfw_trainer_torch import TorchConfig
 from mlopsfw_trainer_torch.trainer import TorchTrainer
 folder, name = Path(sys.argv[1]), sys.argv[2]
 rows = training_rows(3000)
-config = TorchConfig(epochs=8, batch_size=32, hidden=(64, 32), members=4, checkpoint_every=7, patience=0)
+options = {"accumulate": 2, "clip": 0.5, "ema": 0.9, "scheduler": "linear"}
+config = TorchConfig(epochs=8, batch_size=32, hidden=(64, 32), members=4, checkpoint_every=7, patience=0, **options)
 context = Context.under(folder, name, "kept")
 train, valid = TableHandle.of(rows[:2600]), TableHandle.of(rows[2600:])
 model = TorchTrainer(config).fit(training_task("binary"), train, valid, context)

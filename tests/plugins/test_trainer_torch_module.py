@@ -174,6 +174,11 @@ def test_a_loss_of_nan_stops_at_once_and_the_last_good_checkpoint_is_kept(tmp_pa
     assert Checkpoints(context.checkpoints, "any").last_step == 28
 
 
+def test_a_validation_loss_of_nan_stops_too_and_leaves_no_untrained_model(tmp_path):
+    with pytest.raises(DataError, match="the validation loss of nets:Dense became nan in epoch 1"):
+        fit(tmp_path, params={"fault": "evaluated"})
+
+
 def test_weights_reach_a_loss_that_takes_them_and_another_does_not_name_the_ability(tmp_path, unexported):
     rows = VECTORS.with_columns(weight=pl.when(pl.col("kind") == "a").then(9.0).otherwise(0.01))
     task = TrainingTask(task="multiclass", target="kind", weight="weight")
