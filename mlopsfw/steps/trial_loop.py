@@ -64,6 +64,8 @@ class TrialLoop:
             self._prune()
             if self._is_late():
                 self._stop()
+        if cached := sum(trial.status == "cached" for trial in self._trials.values()):
+            self._context.log(f"{cached} trials from the cache")
         return list(self._trials.values())
 
     def best(self) -> Trial:

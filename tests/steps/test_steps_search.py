@@ -14,7 +14,9 @@ from mlopsfw.cli.root import cli
 from mlopsfw.errors import ConfigError
 from mlopsfw.kernel.base.errors import PluginAborted
 from mlopsfw.kernel.roles.engine import Resources
+from mlopsfw.pipeline.run.child import history
 from mlopsfw.pipeline.run.display import Display
+from mlopsfw.pipeline.run.events import RunStarted
 from mlopsfw.training.folds import Folds
 from mlopsfw.training.search.settings import Tune
 from mlopsfw.training.search.space import Dimension, Space
@@ -134,9 +136,17 @@ def test_the_winner_learns_from_all_rows_after_rows_that_no_trial_saw_have_judge
 def test_a_longer_search_takes_its_first_trials_from_the_cache(bench, searching):
     searching()
     bench.edit("mlopsfw.toml", "trials = 4", "trials = 5")
-    report = bench.value(searching(), "fit", "search")
-    assert report["counts"] == {"cached": 4, "done": 1}
+    assert bench.value(searching(), "fit", "search")["counts"] == {"done": 5}
     assert len(searching.fits) == 2 + 2
+
+
+def test_a_run_that_reproduces_a_search_makes_its_trials_again_and_finds_an_equal_report(bench, searching):
+    first = bench.value(searching(), "fit", "search")
+    with bench.open() as project:
+        started = project.ledger.stream("run/again").append(RunStarted(reproduces="first"))
+    assert history([started], "fit").alone
+    bench.edit("mlopsfw.toml", 'target = "y"', 'target = "y"\ncache = false')
+    assert bench.value(searching(), "fit", "search") == first
 
 
 def test_a_trial_that_crashes_does_not_end_the_search_unless_all_do(bench, searching):

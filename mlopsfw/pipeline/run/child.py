@@ -10,7 +10,7 @@ import msgspec
 
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.pipeline.graph.partnames import is_part, step_of
-from mlopsfw.pipeline.run.events import StepCached, StepFailed, StepFinished, StepStarted
+from mlopsfw.pipeline.run.events import RunStarted, StepCached, StepFailed, StepFinished, StepStarted
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.roles.event import Event
@@ -50,17 +50,19 @@ class History(NamedTuple):
         children: In the order of their numbers.
         epoch: The newest epoch of the run.
         seconds: How long earlier attempts of the step worked on them.
+        alone: Whether the run reproduces another, and uses no cached result.
     """
 
     children: list[Child]
     epoch: int
     seconds: float
+    alone: bool = False
 
 
 def history(events: Iterable[Event], step: str) -> History:
     """Return what a run's events say of the children of a step."""
     children: dict[str, Child] = {}
-    epoch, seconds, began, last = 0, 0.0, "", ""
+    epoch, seconds, began, last, alone = 0, 0.0, "", "", False
 
     def worked() -> float:
         times = [datetime.fromisoformat(each) for each in (began, last) if each]
@@ -68,13 +70,14 @@ def history(events: Iterable[Event], step: str) -> History:
 
     for event in events:
         epoch = event.epoch
+        alone = alone or (event.type == RunStarted.type and bool(RunStarted.of(event).reproduces))
         name = event.body.get("step", "") if event.type.startswith("step.") else ""
         if name == step and event.type == StepStarted.type:
             seconds, began, last = seconds + worked(), event.time, ""
         elif is_part(name) and step_of(name) == step:
             last = event.time
             _take(children, name, event)
-    return History(sorted(children.values(), key=lambda child: child.number), epoch, seconds)
+    return History(sorted(children.values(), key=lambda child: child.number), epoch, seconds, alone)
 
 
 def _take(children: dict[str, Child], name: str, event: Event) -> None:

@@ -87,7 +87,8 @@ class Children:
 
     def cached(self, number: int, given: Artifact, key: Fingerprint) -> Mapping[str, Artifact] | None:
         """Return a kept result, and record that it was used; None where there is none."""
-        kept = self._results.find(key.key) if self._node.config.cache else None
+        uses = self._node.config.cache and not self.past.alone
+        kept = self._results.find(key.key) if uses else None
         if kept is not None:
             inputs = {**self._context.inputs, GIVEN: given}
             name = part_name(self._context.step, number)
@@ -154,7 +155,7 @@ class Children:
             fingerprint=child.key.key if keep else "",
         )
         self._append(finished)
-        if keep and self._node.cacheable:
+        if keep and self._node.cacheable and not self.past.alone:
             self._keep(name, child.key, result)
 
     def _failed(self, name: str, child: _Running, result: StepResult, failure: Failure) -> StepFailed:
