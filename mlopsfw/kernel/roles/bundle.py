@@ -97,8 +97,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class Model(Protocol):
     """A loaded model: columns in, columns out. Thread-safe.
 
-    A model that can do more has more methods of the same form: `explain` returns what each input adds to the sum that the
-    answer is made of, and under "" the rest; `intervals` `<output>.low` and `<output>.high`, `embed` one tensor a row.
+    A model that can do more has more methods of the same form: `explain` returns what each input adds to the sum behind
+    the answer, and under "" the rest; `intervals` `<output>.low` and `<output>.high`, `embed` one tensor a row.
     """
 
     def predict(self, columns: Mapping[str, np.ndarray]) -> Mapping[str, Any]:
