@@ -56,6 +56,7 @@ class Connection(asyncio.Protocol):
         self.in_message = False
         self.blocked = False  # the client does not read our answers
         self.finished = False  # no more requests are read: the last answer is being sent
+        self._body: list[bytes] = []
         self.since = 0.0  # when it last changed between idle, receiving and ending
 
     # -- the transport's calls -------------------------------------------------------------------------------------------
@@ -74,6 +75,7 @@ class Connection(asyncio.Protocol):
         del exc
         self.finished = True
         self._queue.clear()
+        self._body = []  # the parser and this object refer to each other: only a collection, which is rare, frees them
         if self._job is not None:
             self._job.cancel()
         self._held, self._arriving = self._held + self._arriving, 0
@@ -144,7 +146,7 @@ class Connection(asyncio.Protocol):
         self.since = self._listener.loop.time()
         self._url, self._size = b"", 0
         self._headers: dict[bytes, bytes] = {}
-        self._body: list[bytes] = []
+        self._body = []
         self._discards = False  # the request is refused, whatever its body holds
         self._refusal: Refusal | None = None  # what it is refused with, where its head does not say so
 
@@ -229,6 +231,7 @@ class Connection(asyncio.Protocol):
             return  # pipelined after a request that ended the connection
         self._held, self._arriving = self._held + self._arriving, 0
         request = self._request(self._body[0] if len(self._body) == 1 else b"".join(self._body))
+        self._body = []  # else it would stay in memory until the client's next request, or longer
         request.refusal = self._refusal
         self.unsent += 1
         if self._busy:

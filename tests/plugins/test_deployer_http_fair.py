@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import re
 import socket
 import struct
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -473,3 +475,23 @@ def test_a_client_that_only_sends_no_more_gets_the_answer_to_its_long_body(tmp_p
     assert interim == b"HTTP/1.1 100 Continue"
     assert rest.startswith(b"HTTP/1.1 200")
     assert rest.count(b"0.0,") > 79_000
+
+
+def test_the_body_of_a_closed_or_idle_connection_is_freed_without_a_collection(tmp_path):
+    body = f'{{"inputs": [], "id": "{"x" * 1_000_000}"}}'.encode()
+    head = b"POST %b HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+    with RunningServer(tmp_path / "captures") as server, contextlib.ExitStack() as stack:
+        gc.disable()  # a server collects old objects rarely
+        tracemalloc.start()
+        stack.callback(gc.enable)
+        stack.callback(tracemalloc.stop)
+        for connection in range(20):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=10))
+            whole = connection % 2
+            client.sendall(head % (INFER.encode(), len(body)) + body[: None if whole else -1])
+            if whole:
+                assert b" 400 " in client.recv(4096)  # and it stays open
+            else:
+                client.close()
+        time.sleep(0.1)
+        assert tracemalloc.get_traced_memory()[0] < 5_000_000
