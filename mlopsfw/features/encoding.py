@@ -79,10 +79,10 @@ def by_column(encodings: Sequence[Encoding], contributions: np.ndarray) -> dict[
         contributions: float64 `[rows, sums, encodings + 1]`, the last one that of no column.
     """
     values = contributions[:, 0] if contributions.shape[1] == 1 else np.moveaxis(contributions, 1, -1)
-    found = {"": values[:, len(encodings)]}
+    result = {"": values[:, len(encodings)]}
     for at, encoding in enumerate(encodings):
-        found[encoding.column] = found.get(encoding.column, 0.0) + values[:, at]
-    return found
+        result[encoding.column] = result.get(encoding.column, 0.0) + values[:, at]
+    return result
 
 
 def attributions(encodings: Sequence[Encoding], contributions: np.ndarray) -> dict[str, float]:

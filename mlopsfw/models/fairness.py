@@ -144,13 +144,13 @@ def _described(name: str, value: float, ends: tuple[float, float] | None) -> dic
 
 
 def _difference(values: np.ndarray) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.max() - known.min()) if len(known) > 1 else float("nan")
+    defined = values[~np.isnan(values)]
+    return float(defined.max() - defined.min()) if len(defined) > 1 else float("nan")
 
 
 def _ratio(values: np.ndarray) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.min() / known.max()) if len(known) > 1 and known.max() > 0 else float("nan")
+    defined = values[~np.isnan(values)]
+    return float(defined.min() / defined.max()) if len(defined) > 1 and defined.max() > 0 else float("nan")
 
 
 class Groups(NamedTuple):
@@ -159,7 +159,7 @@ class Groups(NamedTuple):
     Args:
         codes: int64 `[rows]`, -1 where the group is left out.
         names: By code.
-        small: Name → rows of the groups that have too few, at most as many names as there are groups at most.
+        small: Name → rows of the groups that have too few, largest first, and only the first `most` of them.
         left_out: How many groups are left out: the small ones, and those after the largest.
     """
 

@@ -54,12 +54,12 @@ def bias_of(bias: Bias, scored: Scored, clusters: np.ndarray, fewest: int) -> di
     """
     from mlopsfw.models.fairness import groups_of, measure
 
-    answers, found = _answers(bias, scored), {}
+    answers, result = _answers(bias, scored), {}
     for name, texts in _columns(bias.by, scored.rows).items():
         groups = groups_of(texts, fewest=fewest)
         judged = measure(answers, groups.codes, groups.names, clusters, scored.weights) if groups.names else {}
-        found[name] = {**judged, "small": groups.small, "groups_left_out": groups.left_out}
-    return found
+        result[name] = {**judged, "small": groups.small, "groups_left_out": groups.left_out}
+    return result
 
 
 def _columns(by: Sequence[str], rows: pl.DataFrame) -> dict[str, np.ndarray]:
@@ -88,12 +88,12 @@ def _answers(bias: Bias, scored: Scored) -> Outcomes | Numbers:
         return Numbers(scored.labels, main)
     if manifest.task not in ("binary", "multiclass"):
         raise UsageError(f"bias: groups cannot be compared for the task {manifest.task!r}")
-    known = list(map(str, manifest.classes))
-    positive = bias.positive or (known[1] if manifest.task == "binary" else "")
-    if positive not in known:
+    classes = list(map(str, manifest.classes))
+    positive = bias.positive or (classes[1] if manifest.task == "binary" else "")
+    if positive not in classes:
         what = f"there is no class {positive!r}" if positive else "a model with several classes needs the positive one"
-        raise UsageError(f"bias.positive: {what}", hint=nearest(positive, known) or f"One of {', '.join(known)}.")
-    code = known.index(positive)
+        raise UsageError(f"bias.positive: {what}", hint=nearest(positive, classes) or f"One of {', '.join(classes)}.")
+    code = classes.index(positive)
     p = main[:, code] if main.ndim > 1 else main if code == 1 else 1 - main
     return Outcomes(scored.labels == code, p >= bias.threshold)
 
@@ -125,11 +125,11 @@ def speed_of(scored: Scored, count: int) -> dict[str, float]:
     }
 
 
-def log_bias(context: StepContext, found: Mapping[str, Any]) -> None:
+def log_bias(context: StepContext, measured: Mapping[str, Any]) -> None:
     """Write the main gap of each column to the log and the metrics, and the groups that were left out."""
     from mlopsfw.models.registry.card_concerns import interval_text
 
-    for column, judged in found.items():
+    for column, judged in measured.items():
         gaps = {name: value for name, value in judged.items() if isinstance(value, Mapping) and "value" in value}
         for name, gap in gaps.items():
             context.log_metric(f"bias.{column}.{name}", gap["value"])

@@ -76,15 +76,17 @@ def robustness_of(trial: Trial, kinds: Sequence[Kind]) -> dict[str, Any]:
     """
     from mlopsfw.models.disturbances import disturbed
 
-    found: dict[str, Any] = {"metric": trial.metric, "rows": len(trial.scored.labels)}
+    result: dict[str, Any] = {"metric": trial.metric, "rows": len(trial.scored.labels)}
     inputs, rows = trial.scored.bundle.manifest.inputs, trial.scored.rows
     for kind in kinds:
-        tried = {name: _told(trial, other) for name, other in disturbed(kind, inputs, rows, trial.losses, trial.seed)}
-        found[kind] = tried.get("", tried)
-    return found
+        tried = {
+            name: _changes(trial, other) for name, other in disturbed(kind, inputs, rows, trial.losses, trial.seed)
+        }
+        result[kind] = tried.get("", tried)
+    return result
 
 
-def _told(trial: Trial, rows: pl.DataFrame) -> dict[str, float]:
+def _changes(trial: Trial, rows: pl.DataFrame) -> dict[str, float]:
     import numpy as np
 
     other = trial.answered(rows)

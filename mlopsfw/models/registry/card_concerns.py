@@ -21,7 +21,7 @@ def concern_sections(metrics: Mapping[str, Any], facts: Mapping[str, Any]) -> It
 
     Args:
         metrics: Of the version.
-        facts: What the trainer told of the model.
+        facts: What the trainer says of the model.
     """
     titles: dict[str, tuple[str, Callable[[Any], Iterator[Paragraph | Table]]]] = {
         "bias": ("How it treats groups", _bias),
