@@ -106,6 +106,6 @@ def test_a_trial_costs_at_most_50_ms_beside_its_trainings():
     folder = Path(os.environ.get("MLOPSFW_BENCH_FOLDER", tempfile.gettempdir())) / "bench-search"
     (own, worker), peer = ours(folder), alone()
     shutil.rmtree(folder)
-    told = f"a trial {own * 1e3:.1f} ms, of which {worker * 1e3:.1f} in its worker; Optuna alone {peer * 1e3:.1f}"
-    print(f"{told}; overhead {(own - peer) * 1e3:.1f} ms in {folder.parent}")
+    says = f"a trial {own * 1e3:.1f} ms, of which {worker * 1e3:.1f} in its worker; Optuna alone {peer * 1e3:.1f}"
+    print(f"{says}; overhead {(own - peer) * 1e3:.1f} ms in {folder.parent}")
     assert own - peer <= LIMIT

@@ -121,8 +121,8 @@ def _searched(
 
 def _report(work: Work, trials: list[Trial], best: Trial, study: Study) -> dict[str, Any]:
     """Return the report. A search that is made again has an equal one: it does not say what came from the cache, nor how long it took."""
-    told = [msgspec.structs.replace(trial, status=trial.status.replace("cached", "done")) for trial in trials]
-    counts = Counter(trial.status for trial in told)
+    shown = [msgspec.structs.replace(trial, status=trial.status.replace("cached", "done")) for trial in trials]
+    counts = Counter(trial.status for trial in shown)
     return {
         "metric": work.metric,
         "by": work.tune.folds.order(work.subject.task),
@@ -132,7 +132,7 @@ def _report(work: Work, trials: list[Trial], best: Trial, study: Study) -> dict[
         "importances": study.importances(),
         **({"front": study.front()} if work.tune.also else {}),
         "trials": [
-            {name: value for name, value in msgspec.to_builtins(trial).items() if name != "seconds"} for trial in told
+            {name: value for name, value in msgspec.to_builtins(trial).items() if name != "seconds"} for trial in shown
         ],
     }
 
@@ -160,8 +160,8 @@ def _tell(context: StepContext, work: Work, report: Mapping[str, Any]) -> None:
     )
     context.log_metric(f"search_{work.metric}", best["value"])
     for trainer, shares in report["importances"].items():
-        told = ", ".join(f"{name.partition('.')[2]} {share:.0%}" for name, share in shares.items())
-        context.log(f"what counts for {trainer}: {told}")
+        options = ", ".join(f"{name.partition('.')[2]} {share:.0%}" for name, share in shares.items())
+        context.log(f"what counts for {trainer}: {options}")
     if "front" in report:
         context.log(f"trials that no other beats in {', '.join(work.objectives)}: {report['front']}")
     context.log(_optimism(work, report))

@@ -32,8 +32,8 @@ def choose_sets(work: Work, context: StepContext, *, trainer: Trainer, bundles: 
     """Return sets of columns for trials to choose from: all, those that pass, and the best shares.
 
     `permutation`: a column passes if the metric of the last fold's rows is worse where it is shuffled (Breiman, 2001). `null`: if the model
-    of the last fold uses it more than at most one in eleven models of shuffled labels do (Altmann et al., 2010). What an earlier attempt found
-    is not computed again.
+    of the last fold uses it more than at most one in eleven models of shuffled labels do (Altmann et al., 2010). What an earlier attempt
+    computed is read.
     """
     kept = context.checkpoints / "features.json"
     if kept.exists():
@@ -112,6 +112,6 @@ def _uses(work: Work, model: LoadedBundle, subject: Subject, at: np.ndarray) -> 
         others = [
             scored.with_columns(scored[each.name].gather(draw.permutation(scored.height))) for _ in range(_REPEATS)
         ]
-        found = [loss for other in others if (loss := trial.lost(trial.answered(other))) is not None]
-        losses[each.name] = float(np.mean(found)) if found else 0.0
+        worse = [loss for other in others if (loss := trial.lost(trial.answered(other))) is not None]
+        losses[each.name] = float(np.mean(worse)) if worse else 0.0
     return losses

@@ -239,5 +239,5 @@ def _gap(work: Work, judged: Judged, column: str) -> float:
         return work.metrics.evaluate(task, part.labels, part.outputs, part.weights, only=[work.metric])
 
     segments = by_segment(values, score, fewest=_SEGMENT)
-    found = [each[work.metric] for each in segments.values() if work.metric in each]
-    return max(found) - min(found) if found else 0.0
+    scores = [each[work.metric] for each in segments.values() if work.metric in each]
+    return max(scores) - min(scores) if scores else 0.0

@@ -61,14 +61,14 @@ def mlopsfw(root: Path, *words: str) -> str:
 
 def workers(root: Path) -> list[int]:
     """Return the processes that work in the project's folder."""
-    found = []
+    processes = []
     for link in Path("/proc").glob("[0-9]*/cwd"):
         try:
             if link.readlink() == root:
-                found.append(int(link.parent.name))
+                processes.append(int(link.parent.name))
         except OSError:
             continue
-    return found
+    return processes
 
 
 def until(happens, seconds: float = 60.0) -> None:
