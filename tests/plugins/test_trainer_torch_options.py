@@ -157,6 +157,7 @@ def test_compile_trains_the_compiled_network(tmp_path, monkeypatch):
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(600)
 @pytest.mark.filterwarnings("ignore")
 def test_a_network_that_torch_compiles_gives_the_same_model(tmp_path):
     plain, _ = fit(tmp_path, "plain")

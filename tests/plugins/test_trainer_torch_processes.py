@@ -112,6 +112,7 @@ def notes(tmp_path, name):
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(300)
 def test_two_processes_give_the_model_of_one_and_see_each_row_once_an_epoch(tmp_path):
     alone, before = fit(tmp_path, "alone")
     both, after = fit(tmp_path, "both", processes=2)
@@ -129,6 +130,7 @@ def test_two_processes_give_the_model_of_one_and_see_each_row_once_an_epoch(tmp_
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(300)
 @pytest.mark.faults
 def test_a_worker_that_is_killed_costs_nothing(tmp_path):
     whole, _ = fit(tmp_path, "whole", processes=2, params={"dies_at": 10_000})
@@ -140,12 +142,14 @@ def test_a_worker_that_is_killed_costs_nothing(tmp_path):
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(300)
 def test_an_error_in_the_processes_is_the_error_of_one(tmp_path):
     with pytest.raises(DataError, match="became nan in epoch"):
         fit(tmp_path, "nan", processes=2, loss="nets:exploding", epochs=9)
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(300)
 def test_a_module_that_always_dies_ends_with_the_log_named(tmp_path, monkeypatch):
     monkeypatch.setattr("mlopsfw_trainer_torch.launch._RESTARTS", 0)
     with pytest.raises(PluginError, match="a process of the training died") as caught:
