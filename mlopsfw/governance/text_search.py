@@ -5,8 +5,10 @@ Made for `forget`, which drops what it cannot rewrite, and for people who want t
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
+import lzma
 import re
 import zipfile
 import zlib
@@ -17,6 +19,8 @@ from typing import Any, NamedTuple
 _DEEPEST = 4  # archives within archives
 _LETTER = rb"[0-9A-Za-z_]"
 _PIECE = 1 << 24  # bytes of a file that are searched at a time
+_UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, ValueError, RuntimeError)
+"""What is raised for a file that is damaged, has a password, or only looks like an archive."""
 _NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
 
 
@@ -88,7 +92,7 @@ def _unpacked(head: bytes, open_file: Callable[[], Any], wanted: Wanted) -> Iter
             try:
                 with open_file() as file:
                     yield from unpack(file, wanted)
-            except (OSError, EOFError, zlib.error, zipfile.BadZipFile, ValueError):  # damaged, or only looks so
+            except _UNREADABLE:
                 return
 
 
@@ -98,9 +102,10 @@ def _gzip(file: Any, _: Wanted) -> Iterator[bytes]:
 
 def _zip(file: Any, _: Wanted) -> Iterator[bytes]:
     with zipfile.ZipFile(file) as archive:
-        for name in archive.namelist():
-            yield name.encode()
-            yield archive.read(name)
+        for part in archive.infolist():  # two parts may have one name
+            yield part.filename.encode()
+            with contextlib.suppress(*_UNREADABLE):  # the parts behind it can be read all the same
+                yield archive.read(part)
 
 
 def _parquet(file: Any, wanted: Wanted) -> Iterator[bytes]:

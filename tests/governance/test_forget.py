@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import warnings
 import zipfile
 
 import msgspec
@@ -574,6 +575,23 @@ def test_the_search_finds_a_text_however_it_is_packed_and_not_within_another_wor
     assert [file.name for file in files_with(tmp_path, [CANARY])] == ["a.parquet", "b.arrow", "c.gz", "d.zip", "e.txt"]
     (tmp_path / "f.txt").write_text(f"{CANARY}9 x{CANARY}")
     assert "f.txt" not in [file.name for file in files_with(tmp_path, [CANARY])]
+
+
+@pytest.mark.parametrize("what", ["a password", "damage", "the same name"])
+def test_a_part_of_a_zip_file_that_cannot_be_read_hides_no_other_part(tmp_path, what):
+    with (
+        zipfile.ZipFile(tmp_path / "d.zip", "w", zipfile.ZIP_DEFLATED) as archive,
+        warnings.catch_warnings(action="ignore"),
+    ):
+        archive.writestr("a", "other" * 100)
+        archive.writestr("b", f"of {CANARY} " * 10)
+        if what == "the same name":
+            archive.writestr("b", "other")
+    data = bytearray((tmp_path / "d.zip").read_bytes())
+    data[data.index(b"PK\1\2") + 8] |= what == "a password"
+    data[31] |= 255 * (what == "damage")  # where the first part begins
+    (tmp_path / "d.zip").write_bytes(data)
+    assert [file.name for file in files_with(tmp_path, [CANARY])] == ["d.zip"]
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
