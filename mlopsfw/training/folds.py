@@ -131,6 +131,8 @@ def make_folds(rows: pl.DataFrame, folds: Folds, task: TrainingTask) -> list[Fol
     for name in folds.columns(task):
         if name not in rows.columns:
             raise DataError(f"the rows have no column {name!r}", hint=nearest(name, rows.columns))
+    if folds.folds > max(rows.height, 1):
+        raise DataError(f"{folds.folds} folds need as many rows, not {rows.height}", hint="Write fewer folds.")
     by = folds.order(task)
     if by in _IN_TIME:
         made = list(_in_time(rows, folds, task, by))

@@ -164,6 +164,7 @@ def test_shuffling_rows_with_a_time_needs_consent(by):
     [
         ({"by": "time", "label_delay": "90d"}, table(), "fold 1 of 5 by time has no train rows"),
         ({"by": "time"}, table().with_columns(at=pl.lit(START)), "has no train rows"),
+        ({"by": "random", "folds": 1_000_000_000}, table(), "1000000000 folds need as many rows, not 120"),
         ({"by": "time"}, table().with_columns(at=pl.lit(1.0)), "is Float64, not a date"),
         ({"by": "time"}, table().with_columns(at=pl.lit(None, pl.Date)), "no row has an event time"),
         ({"by": "group", "group": "who", "folds": 30, "shuffle_time": True}, table(), "has 17 groups"),
