@@ -16,6 +16,7 @@ import msgspec
 
 from mlopsfw.kernel.base.errors import BundleError, UnknownFormat, UsageError
 from mlopsfw.models.bundle.files import check_content
+from mlopsfw.models.bundle.manifest import check_type
 from mlopsfw.models.bundle.onnxfile import check_onnx
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ def adopt(
         task, model = complete(task, model, scratch)
     if not model.inputs:
         raise UsageError("the file does not say which columns the model reads", hint="Give a signature, or rows.")
+    for column in model.inputs:
+        check_type(column, f"the input {column.name!r}")
     if not task.task:
         raise UsageError("the file does not say what the model does", hint="Name its task, such as regression.")
     return task, msgspec.structs.replace(model, facts={"origin": "imported", **model.facts})

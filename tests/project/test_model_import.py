@@ -371,3 +371,15 @@ def test_json_that_is_nested_too_deep_is_an_error_of_the_file(project, tmp_path)
     (tmp_path / "s.json").write_text(f'{{"inputs": [{deep}')
     with pytest.raises(UsageError, match="is no signature"):
         import_file(project, tmp_path / "m.json", "delay", ModelFacts(signature=tmp_path / "s.json"))
+
+
+@pytest.mark.parametrize("sides", [[1 << 31], [1 << 13, 1 << 13]])
+def test_a_graph_whose_rows_would_fill_memory_is_refused(project, tmp_path, sides):
+    from onnx import TensorProto, helper
+
+    ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, *sides]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "g", ports[:1], ports[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(BundleError, match="more than 16,777,216 values a row"):
+        import_file(project, tmp_path / "m.onnx", "delay", ModelFacts())

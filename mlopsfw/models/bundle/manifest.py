@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from mlopsfw.kernel.roles.bundle import TASK_OUTPUTS, Manifest, OutputColumn, Si
 
 FORMAT = 2
 _TWO = 2
+_MOST_VALUES = 1 << 24  # of a row's tensor: golden rows hold some, and a file can claim more than fit into memory
 
 
 class _Version(msgspec.Struct):
@@ -103,7 +105,7 @@ def check_columns(manifest: Manifest) -> None:
                 f"the manifest names the {kind} {(twice or [''])[0]!r} twice, or has {kind}s without a name"
             )
         for column in columns:
-            _check_type(column, f"the {kind} {column.name!r}")
+            check_type(column, f"the {kind} {column.name!r}")
     if not manifest.task:
         raise BundleError("the manifest names no task", hint="Name one in a word, such as binary or ranking.")
     if not manifest.outputs:
@@ -114,10 +116,13 @@ def check_columns(manifest: Manifest) -> None:
         )
 
 
-def _check_type(column: SignatureColumn, what: str) -> None:
+def check_type(column: SignatureColumn, what: str) -> None:
+    """Raise `BundleError` if the type of a column contradicts itself, or a row of it has too many values."""
     if (column.type == "list") != (column.items is not None):
         raise BundleError(f"{what} is a {column.type}: a list, and only a list, says the type of its items")
     if (column.type == "tensor") != (column.dtype is not None) or (column.type != "tensor" and column.shape):
         raise BundleError(f"{what} is a {column.type}: a tensor, and only a tensor, says its dtype and its shape")
     if any(side is not None and side < 0 for side in column.shape):
         raise BundleError(f"{what} has a shape with a negative side; write None for any length")
+    if math.prod(side or 1 for side in column.shape) > _MOST_VALUES:
+        raise BundleError(f"{what} has a shape of more than {_MOST_VALUES:,} values a row")
