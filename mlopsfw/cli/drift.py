@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlopsfw.cli.number import Number
 from mlopsfw.cli.output import emit_json, json_option_with, open_formats, open_monitor, printable, table
 from mlopsfw.cli.output_file import OutputFile, write_file
 from mlopsfw.cli.sources import csv_options, sheet_option
@@ -28,14 +29,14 @@ alpha_option = click.option(
     "--alpha",
     default=0.05,
     show_default=True,
-    type=click.FloatRange(0, 1, min_open=True),
+    type=Number(0, 1, min_open=True),
     help="The level: the chance of a false alarm when nothing has changed, if rows are exchangeable.",
 )
 threshold_option = click.option(
     "--threshold",
     default=0.05,
     show_default=True,
-    type=click.FloatRange(0, 1),
+    type=Number(0, 1),
     help="The smallest effect that counts, as a share of rows.",
 )
 html_option = click.option("--html", type=OutputFile(), help="Write a page with plots to this file.")

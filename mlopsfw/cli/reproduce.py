@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlopsfw.cli.number import Number
 from mlopsfw.cli.output import emit_json, json_option, pass_project, printable, table
 from mlopsfw.cli.pipeline import debug_option
 from mlopsfw.kernel.base.interrupts import interrupt
@@ -32,7 +33,7 @@ _MOST = 12
     "--tolerance",
     default=1e-6,
     show_default=True,
-    type=click.FloatRange(0),
+    type=Number(0),
     help="How far apart two numbers may be, as a share of the larger of them, or of 1.",
 )
 @debug_option

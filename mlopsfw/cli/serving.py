@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlopsfw.cli.number import Number
 from mlopsfw.cli.output import (
     document,
     emit_json,
@@ -219,7 +220,7 @@ def _announce(now: EndpointStatus) -> None:
 )
 @click.option(
     "--alpha",
-    type=float,
+    type=Number(0, 1, min_open=True, max_open=True),
     help="Add intervals or sets that miss the truth in at most this share of rows; 0.1 asks for 90%. The model must be calibrated.",
 )
 @click.option(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlopsfw.cli.mlflow_import import import_mlflow
+from mlopsfw.cli.number import Number
 from mlopsfw.cli.output import emit_json, json_option, pass_project, table
 from mlopsfw.kernel.base.errors import MlopsfwError, NotFound, UsageError
 
@@ -26,7 +27,7 @@ _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 @click.command()
 @click.option(
     "--grace",
-    type=float,
+    type=Number(min=0),
     default=7.0,
     show_default=True,
     metavar="DAYS",
@@ -130,7 +131,7 @@ def list_(project: Project, *, name: str | None, limit: int, as_json: bool) -> N
 @click.argument("sql")
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     default=60.0,
     show_default=True,
     help="Seconds that the statement may take.",
