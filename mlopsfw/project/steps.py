@@ -117,7 +117,7 @@ class StepParts:
         names = [p.name for p in parameters if p.kind in _REQUIRED and p.default is p.empty]
         for name in names:
             if name not in self._makers:
-                hint = f"{nearest(name, self._makers)} There are {', '.join(sorted(self._makers))}.".strip()
+                hint = nearest(name, self._makers)
                 raise PluginError(f"the step names a part of the project that it cannot have: {name!r}", hint=hint)
         return tuple(names)
 

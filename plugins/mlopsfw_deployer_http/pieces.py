@@ -21,14 +21,16 @@ Steps = Generator[None, None, T]
 PIECE = 32 << 10  # bytes: less than a millisecond
 _WIDE = (
     8 * PIECE
-)  # an object of many short members, such as a row of thousands of columns, is decoded in one call up to this length
+)  # an object of many short members, such as a row of thousands of columns, is decoded in one call up to here
 _FREED = 2_048  # items freed at a time
 _DEEPEST = 8  # levels of nesting that are taken apart; what lies deeper is decoded in one call
-_TEXT = rb'"(?:[^"\\]++|\\.)*+"'
+# No possessive quantifiers: those of Python before 3.11.5 match wrongly in groups. Instead, the alternatives begin with different
+# bytes and a run is never cut short, so that there is one way to match and backtracking takes linear time.
+_TEXT = rb'"(?:[^"\\]+(?![^"\\])|\\.)*"'
 _NESTED = rb"(?!)"
 for _ in range(3):
-    _NESTED = rb'[\[{](?:[^\[\]{}"]++|%b|%b)*+[\]}]' % (_TEXT, _NESTED)
-_ELEMENTS = re.compile(rb'(?:(?:[^\[\]{}",]++|%b|%b)++,)++' % (_TEXT, _NESTED), re.DOTALL)
+    _NESTED = rb'[\[{](?:[^\[\]{}"]+(?![^\[\]{}"])|%b|%b)*[\]}]' % (_TEXT, _NESTED)
+_ELEMENTS = re.compile(rb'(?:(?:[^\[\]{}",]+(?![^\[\]{}",])|%b|%b)+,)+' % (_TEXT, _NESTED), re.DOTALL)
 _ENDS = {b"[": b"],", b"{": b"},", b'"': b'",'}
 _OPENING = re.compile(rb"\s*([\[{])")
 _MARK = b"\0"  # never in JSON, which escapes it

@@ -25,8 +25,8 @@ from mlopsfw.project.facade import Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-ROWS, NUMBERS = 4_000_000, 20
-MORE = 690  # MiB of addresses beyond those of the libraries
+ROWS, NUMBERS = 5_000_000, 20
+MORE = 860  # MiB of addresses beyond those of the libraries
 HELD = ROWS * (NUMBERS + 3) * 8 >> 20  # MiB that the rows take at the least
 
 TOML = """
@@ -101,7 +101,7 @@ sys.exit(code)
 QUIET = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",
     "MALLOC_ARENA_MAX": "2",
-    "POLARS_MAX_THREADS": "2",
+    "POLARS_MAX_THREADS": "1",
     "PRIVACY_KEY": "7" * 64,
     "_RJEM_MALLOC_CONF": "retain:false",
 }

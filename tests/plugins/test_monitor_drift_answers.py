@@ -54,10 +54,15 @@ def answer(name):
 def near(value):
     """Return the value with numbers that may differ in their last digits, as on another processor."""
     if isinstance(value, dict):
-        return {key: near(inner) for key, inner in value.items()}
+        return {key: _close(inner) if key == "pvalue" else near(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [near(inner) for inner in value]
     return pytest.approx(value, rel=1e-9, abs=1e-300) if isinstance(value, float) else value
+
+
+def _close(value):
+    """Return a p-value with fewer digits: of a tiny one, the processor's rounding changes the seventh."""
+    return value if value is None else pytest.approx(value, rel=1e-6, abs=1e-300)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -208,7 +208,7 @@ def test_a_step_never_gets_the_project(make_project, install_plugin):
     install_plugin(step_of("return {}", more=", project"), "step.acme-odd")
     with pytest.raises(PluginError, match="cannot have: 'project'") as caught:
         _ = make_project('[steps.odd]\nuse = "acme-odd"\n').pipeline.graph
-    assert "alerts, bundles, contracts" in caught.value.hint
+    assert "alerts, bundles, children, contracts" in caught.value.hint
 
 
 def test_every_part_can_be_had_and_is_not_made_before_a_step_runs(project):
