@@ -129,7 +129,7 @@ class Story:
         """Examine a window; where it alarms, train a challenger, unless the last one is too recent."""
         self.verb("monitor", "run", "delay", "--from", moment(start).isoformat(), "--to", moment(end).isoformat())
         with Project.open(self.folder) as project:
-            events = project.ledger.stream("monitor/delay").events()
+            events = project.people.show(list(project.ledger.stream("monitor/delay").events()))  # summaries are sealed
             found = [WindowExamined.of(event) for event in events if event.type == WindowExamined.type]
         known = {w["report"] for w in self.windows}
         new = [{**msgspec.structs.asdict(each), "day": str(start)} for each in found if each.report not in known]

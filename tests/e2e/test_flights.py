@@ -58,6 +58,7 @@ def swapped(tmp_path_factory):
 
 def test_two_swapped_columns_are_named_first(swapped):
     (window, *_) = swapped["windows"]
+    assert "departs" in window["summary"]
     assert window["alarm"]
     assert set(window["drifted"][:2]) <= {"departs", "distance", "probability"}
     assert {"departs", "distance"} <= set(window["drifted"])
