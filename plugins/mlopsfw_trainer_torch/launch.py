@@ -1,6 +1,6 @@
 """A training in several processes of this machine, started and restarted by torchrun's own launcher.
 
-The processes share a folder with the rows, and advance the checkpoints to the end of the training; the caller goes on from there. Nothing of
+The processes read the rows from a folder that they share, and train to the last checkpoint. The caller continues from that checkpoint. Nothing of
 it listens on a network but the loopback interface.
 """
 

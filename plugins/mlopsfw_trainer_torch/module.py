@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _MATRIX = 2
 _WEIGHTED = 3  # arguments of a loss that heeds weights
-_REFUSALS = (RuntimeError, TypeError, ValueError, IndexError, AttributeError, NotImplementedError)
+_REFUSALS = (RuntimeError, TypeError, ValueError, IndexError, AttributeError)
 
 
 class UserNetwork(nn.Module):

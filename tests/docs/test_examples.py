@@ -95,7 +95,7 @@ def test_every_part_of_a_configuration_is_read(page, acme, tmp_path):
     for block in blocks_of(page, "toml"):
         if block.file in ("", "mlopsfw.toml"):
             read(block.text, tmp_path, below, whole=bool(block.file))
-            if page in STORIES and not block.reason:  # the next block goes on from here
+            if page in STORIES and not block.reason:  # the story lays the next block over this one
                 below = written(laid_over(tomllib.loads(below), tomllib.loads(block.text)))
         elif "contract" in tomllib.loads(block.text):
             (tmp_path / block.file).write_text(block.text, encoding="utf-8")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.kernel.roles.engine import Failure, Handle, Resources, StepResult, StepSpec
+from mlopsfw.kernel.roles.engine import Handle, Resources, StepResult, StepSpec
 from mlopsfw.lineage import canonical
 from mlopsfw.pipeline.cache.events import Result
 from mlopsfw.pipeline.cache.key import Fingerprint
@@ -123,7 +123,7 @@ class Children:
         return list(self._running)
 
     def ended(self, timeout: float) -> Iterator[tuple[int, StepResult]]:
-        """Yield the children that have ended, within `timeout` seconds: whoever takes one records it by `record`."""
+        """Wait up to `timeout` seconds, and yield the children that have ended. The caller passes each to `record`."""
         for number, child in list(self._running.items()):
             result = child.handle.wait(timeout / max(1, len(self._running)))
             if result is not None:
@@ -140,36 +140,14 @@ class Children:
         child, name = self._running.pop(number), part_name(self._context.step, number)
         for stream, seq in result.events:  # observers of the step's own process pass them on
             self._services.ledger.announce(stream, seq)
-        if result.failure is not None:
-            self._append(self._failed(name, child, result, result.failure))
+        if (failure := result.failure) is not None:
+            trace = self._services.blobs.put(failure.traceback.encode()) if failure.traceback else ""
+            self._append(StepFailed.of_result(name, child.attempt, result, failure, trace))
             return
         keep = keep and not self._prints.codebase.changed()
-        finished = StepFinished(
-            step=name,
-            attempt=child.attempt,
-            outputs=result.outputs,
-            seconds=result.seconds,
-            metrics=result.metrics,
-            node=result.node,
-            logs=result.logs,
-            fingerprint=child.key.key if keep else "",
-        )
-        self._append(finished)
+        self._append(StepFinished.of_result(name, child.attempt, result, child.key.key if keep else ""))
         if keep and self._node.cacheable and not self.past.alone:
             self._keep(name, child.key, result)
-
-    def _failed(self, name: str, child: _Running, result: StepResult, failure: Failure) -> StepFailed:
-        return StepFailed(
-            step=name,
-            attempt=child.attempt,
-            error=failure.type,
-            message=failure.message,
-            exit_code=failure.exit_code,
-            lost=failure.lost,
-            traceback=self._services.blobs.put(failure.traceback.encode()) if failure.traceback else "",
-            logs=result.logs,
-            node=result.node,
-        )
 
     def _keep(self, name: str, key: Fingerprint, result: StepResult) -> None:
         entry = Result(

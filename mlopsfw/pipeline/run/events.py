@@ -8,6 +8,7 @@ import msgspec
 
 from mlopsfw.kernel.events.record import Blob, EventRecord, Text, WordsBlob
 from mlopsfw.kernel.roles.artifact import Artifact
+from mlopsfw.kernel.roles.engine import Failure, StepResult
 from mlopsfw.lineage.codestate import CodeRecord
 
 
@@ -157,6 +158,20 @@ class StepFinished(EventRecord, frozen=True, kw_only=True):
     logs: WordsBlob = ""
     fingerprint: str = ""
 
+    @classmethod
+    def of_result(cls, step: str, attempt: int, result: StepResult, fingerprint: str) -> StepFinished:
+        """Return the event of an attempt with this result."""
+        return cls(
+            step=step,
+            attempt=attempt,
+            outputs=result.outputs,
+            seconds=result.seconds,
+            metrics=result.metrics,
+            node=result.node,
+            logs=result.logs,
+            fingerprint=fingerprint,
+        )
+
 
 class StepFailed(EventRecord, frozen=True, kw_only=True):
     """An attempt at a step failed.
@@ -184,6 +199,21 @@ class StepFailed(EventRecord, frozen=True, kw_only=True):
     traceback: WordsBlob = ""
     logs: WordsBlob = ""
     node: str = ""
+
+    @classmethod
+    def of_result(cls, step: str, attempt: int, result: StepResult, failure: Failure, traceback: str) -> StepFailed:
+        """Return the event of an attempt that ended with this failure; `traceback` is the digest of its blob, or empty."""
+        return cls(
+            step=step,
+            attempt=attempt,
+            error=failure.type,
+            message=failure.message,
+            exit_code=failure.exit_code,
+            lost=failure.lost,
+            traceback=traceback,
+            logs=result.logs,
+            node=result.node,
+        )
 
 
 class StepCertified(EventRecord, frozen=True, kw_only=True):

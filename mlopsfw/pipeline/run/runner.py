@@ -294,18 +294,7 @@ class Coordinator:
         if name in self._cut_at:  # a step by parts takes as long as from its first part to its join
             result = msgspec.structs.replace(result, seconds=time.monotonic() - self._cut_at[name])
         changed = self.prints.codebase.changed()
-        self.journal.append(
-            StepFinished(
-                step=name,
-                attempt=attempt.number,
-                outputs=result.outputs,
-                seconds=result.seconds,
-                metrics=result.metrics,
-                node=result.node,
-                logs=result.logs,
-                fingerprint="" if changed else attempt.key,
-            )
-        )
+        self.journal.append(StepFinished.of_result(name, attempt.number, result, "" if changed else attempt.key))
         if changed:
             self.display.note(
                 f"{name}: {changed[0].name} was edited during the run, so that its result does not go into the cache"
@@ -359,16 +348,4 @@ class Coordinator:
 
     def _record(self, step: str, attempt: int, result: StepResult, failure: Failure) -> None:
         trace = self.execution.services.blobs.put(failure.traceback.encode()) if failure.traceback else ""
-        self.journal.append(
-            StepFailed(
-                step=step,
-                attempt=attempt,
-                error=failure.type,
-                message=failure.message,
-                exit_code=failure.exit_code,
-                lost=failure.lost,
-                traceback=trace,
-                logs=result.logs,
-                node=result.node,
-            )
-        )
+        self.journal.append(StepFailed.of_result(step, attempt, result, failure, trace))
