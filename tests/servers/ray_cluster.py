@@ -73,12 +73,23 @@ def ray_cluster(root: Path, nodes: int = 2):
                 if number == 0
                 else [f"--address={cluster.address}"]
             )
-            cluster.nodes.append(start(root / f"n{number}", f"127.0.0.{number + 1}", where))
-            wait_for_nodes(cluster, number + 1)
+            join(cluster, root / f"n{number}", f"127.0.0.{number + 1}", where)
         yield cluster
     finally:
         for node in reversed(cluster.nodes):
             node.stop()
+
+
+def join(cluster: Cluster, folder: Path, address: str, where: list[str], tries: int = 3) -> None:
+    """Start a node and wait for it; `ray start` gives up after 30 s of a busy machine, and is then begun anew."""
+    for attempt in range(tries):
+        node = start(folder.with_name(f"{folder.name}{'abc'[attempt]}"), address, where)
+        cluster.nodes.append(node)
+        if joined(cluster, node):
+            return
+        node.stop()
+        cluster.nodes.remove(node)
+    raise AssertionError((node.folder / "output.txt").read_text())
 
 
 def start(folder: Path, address: str, where: list[str]) -> Node:
@@ -99,13 +110,14 @@ print(sum(n["Alive"] for n in ray.nodes()))
 """
 
 
-def wait_for_nodes(cluster: Cluster, count: int, seconds: float = 60) -> None:
+def joined(cluster: Cluster, node: Node, seconds: float = 120) -> bool:
+    """Return whether all nodes of the cluster live, or False once `node` has ended or the time is over."""
     end = time.monotonic() + seconds
-    while alive(cluster) < count:
-        for node in cluster.nodes:
-            assert node.process.poll() is None, (node.folder / "output.txt").read_text()
-        assert time.monotonic() < end, [(n.folder / "output.txt").read_text() for n in cluster.nodes]
+    while node.process.poll() is None and time.monotonic() < end:
+        if alive(cluster) == len(cluster.nodes):
+            return True
         time.sleep(0.5)
+    return False
 
 
 def alive(cluster: Cluster) -> int:
