@@ -9,7 +9,7 @@ import os
 import socket
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,6 +56,7 @@ class KernelWiring(ABC):
         self.state, self.private_folder = self.workspace.state, self.workspace.private_folder
         self.clock: Clock = SystemClock()
         self._observe = observe
+        self._silent = False
         self._closing = contextlib.ExitStack()
 
     def close(self) -> None:
@@ -170,12 +171,21 @@ class KernelWiring(ABC):
         options = self.config.options.get("observer", {})
         return partial(self.plugins.notify, call=self._observer_calls, host=self.host, options=options)
 
+    @contextlib.contextmanager
+    def unobserved(self) -> Iterator[None]:
+        """Within the block, observers get none of the events that this project appends: history from elsewhere is no news."""
+        before, self._silent = self._silent, True
+        try:
+            yield
+        finally:
+            self._silent = before
+
     @cached_property
     def ledger(self) -> Ledger:
         """Everything that happened; observers get each event that is appended."""
         from mlopsfw.kernel.ledger import Ledger
 
-        observe = self._observe or self.observers
+        observe = partial(self._tell, self._observe or self.observers)
         if self._observe is None and self.config.audit.checkpoint:  # the coordinator announces what its workers append
             observe = partial(self._count, observe)
 
@@ -195,6 +205,10 @@ class KernelWiring(ABC):
         checkpoints = AutomaticCheckpoints(self.services, self.config.audit)
         self._closing.callback(checkpoints.close)
         return checkpoints
+
+    def _tell(self, observe: Callable[[Event], None], event: Event) -> None:
+        if not self._silent:
+            observe(event)
 
     def _count(self, observe: Callable[[Event], None], event: Event) -> None:
         """Count an appended event for the next checkpoint, then tell the observers."""

@@ -17,6 +17,7 @@ import mlopsfw
 from mlopsfw.cli import run as cli
 from mlopsfw.kernel.base.errors import BundleError, DataError, UsageError
 from mlopsfw.models.mlflow_model import read_yaml
+from mlopsfw.project.facade import Project
 from mlopsfw.project.mlflow.importing import Choices, import_mlflow, open_store
 from mlopsfw.project.mlflow.places import Places
 
@@ -100,6 +101,22 @@ def test_models_of_an_open_format_come_over_with_run_and_aliases_and_others_are_
             model.predict(pl.DataFrame({"distance": [2.0, -2.0], "wind": [2.0, -2.0]}))["probability"].sort().len() == 2
         )
     assert [each.state for each in imported(project, store).models] == ["present", "skipped"]
+
+
+def test_observers_get_one_event_for_all_runs_and_those_that_follow_as_ever(project, store):
+    seen = []
+    with Project.open(project.root, observe=seen.append) as observed:
+        result = imported(observed, store)
+        ids = sorted(run.run for run in result.runs)
+        of_runs = [event for event in seen if event.stream.startswith(("run/", "import/"))]
+        assert [(event.type, event.body) for event in of_runs] == [
+            ("runs.imported", {"runs": 2, "first": ids[0], "last": ids[1]})
+        ]
+        imported(observed, store)
+        assert [event for event in seen if event.stream.startswith("import/")] == of_runs  # nothing new, no event
+        with mlopsfw.start_run(project=observed):
+            pass
+        assert [event.type for event in seen[-2:]] == ["run.started", "run.finished"]
 
 
 def test_a_dry_run_writes_nothing(project, store):

@@ -7,6 +7,7 @@ import threading
 import types
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
 import msgspec
@@ -34,6 +35,7 @@ from mlopsfw.operations.lease import Lease
 from mlopsfw.pipeline.run.display import Display
 from mlopsfw.pipeline.run.events import RunBroken, RunHeartbeat
 from mlopsfw.project.components import bundled, event_types
+from mlopsfw.project.mlflow.importing import Choices, import_mlflow, open_store
 from mlopsfw.serving.endpoints import Endpoints, NamedDeployer
 from mlopsfw_core import Reference
 
@@ -119,6 +121,7 @@ def runs(project):
     assert begin.start(Display(project.workspace, None)).exit_code == 0
     begin.start(Display(project.workspace, None), certify=True)
     reproduce(project, "latest", 0.0, lambda again: Display(again.workspace, None), debug=True)
+    import_mlflow(project, open_store(str(Path(__file__).parent / "mlflow_store" / "mlruns2")), Choices())
     with start_run("tuning", project=project) as script:
         script.log_metric("auc", 0.5)
         script.log_param("rate", 0.1)

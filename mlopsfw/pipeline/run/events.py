@@ -294,6 +294,22 @@ class ArtifactLogged(EventRecord, frozen=True, kw_only=True):
     artifact: Artifact
 
 
+class RunsImported(EventRecord, frozen=True, kw_only=True):
+    """Runs of another tracking store came over. Observers get this event, and none of the runs' own.
+
+    Args:
+        runs: How many are new.
+        first: The id of the one that began first.
+        last: The id of the one that began last.
+    """
+
+    type = "runs.imported"
+    streams = ("import/SOURCE",)
+    runs: int
+    first: str
+    last: str
+
+
 EVENTS: tuple[type[EventRecord], ...] = (
     RunStarted,
     RunHeartbeat,
@@ -308,4 +324,5 @@ EVENTS: tuple[type[EventRecord], ...] = (
     MetricsRecorded,
     ParamsLogged,
     ArtifactLogged,
+    RunsImported,
 )

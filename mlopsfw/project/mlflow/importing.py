@@ -24,7 +24,7 @@ from mlopsfw.lineage.codestate import CodeRecord
 from mlopsfw.lineage.references import is_reference
 from mlopsfw.models.mlflow_model import flavour_file
 from mlopsfw.models.registry.catalog import check_alias
-from mlopsfw.pipeline.run.events import ArtifactLogged, MetricsRecorded, RunFinished, RunStarted
+from mlopsfw.pipeline.run.events import ArtifactLogged, MetricsRecorded, RunFinished, RunsImported, RunStarted
 from mlopsfw.pipeline.run.metrics import Metric
 from mlopsfw.project.logged_model import ModelFile, registered_file
 from mlopsfw.project.mlflow.database import Database
@@ -121,9 +121,13 @@ def open_store(place: str) -> TrackingStore:
 
 
 def import_mlflow(project: Project, store: TrackingStore, choices: Choices) -> MlflowImport:
-    """Import the runs of a store, then its models."""
+    """Import the runs of a store, then its models. Observers get one event for all the runs, and each version of a model."""
     importer = _Importer(project, store, choices)
-    runs = tuple(importer.run(run) for run in store.runs())
+    with project.unobserved():
+        runs = tuple(importer.run(run) for run in store.runs())
+    if (new := sorted(run.run for run in runs if run.state == "new")) and not choices.dry_run:
+        record = RunsImported(runs=len(new), first=new[0], last=new[-1])
+        project.ledger.stream("import/mlflow").append(record)
     models = tuple(importer.version(version) for version in store.versions())
     return MlflowImport(runs=runs, models=models, dry_run=choices.dry_run)
 
