@@ -205,11 +205,10 @@ def approve(project: Project, name: str, version: int, *, comment: str, as_json:
 @pass_project
 def verify(project: Project, ref: str, *, as_json: bool) -> None:
     """Read the bundle of a version and check every file in it."""
-    import tempfile
-    from pathlib import Path
+    from mlopsfw.operations.scratch import scratch_folder
 
-    with tempfile.TemporaryDirectory(dir=project.private_folder("scratch")) as folder:
-        version = project.registry.verify(ref, Path(folder))
+    with scratch_folder(project.workspace) as folder:
+        version = project.registry.verify(ref, folder)
     if as_json:
         emit_json({"ref": version.ref, "bundle": version.bundle, "ok": True})
     else:

@@ -40,11 +40,13 @@ def gc(project: Project, *, grace: float, dry_run: bool, as_json: bool) -> None:
     """Delete unreferenced blobs, and finish operations of the ledger that a crash interrupted."""
     from mlopsfw.kernel.component import released
     from mlopsfw.operations.gc import collect
+    from mlopsfw.operations.scratch import remove_abandoned
 
     unkept = released(project.components)
     done = collect(
         project.storage, project.ledger, released=unkept, grace=grace * _DAY, dry_run=dry_run, vault=project.vault
     )
+    done.scratch = remove_abandoned(project.workspace, dry_run=dry_run)
     if as_json:
         emit_json(done)
         return
@@ -52,6 +54,8 @@ def gc(project: Project, *, grace: float, dry_run: bool, as_json: bool) -> None:
     click.echo(f"{len(done.deleted)} of {done.blobs} blobs {verb}, {done.freed} of {done.size} bytes.")
     if done.young:
         click.echo(f"{done.young} more are unreferenced, but younger than {grace:g} days.")
+    if done.scratch:
+        click.echo(f"{len(done.scratch)} scratch folders of killed processes {verb}.")
     if done.tidied:
         click.echo(f"Finished interrupted operations in: {', '.join(done.tidied)}")
 

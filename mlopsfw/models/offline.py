@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from mlopsfw.operations.scratch import scratch_folder
 
 if TYPE_CHECKING:
     import polars as pl
@@ -77,8 +78,8 @@ class OfflineScorer:
         )
 
         version = self._models.resolve(model)
-        with tempfile.TemporaryDirectory(dir=self._services.workspace.private_folder("scratch")) as scratch:
-            folder = self._services.blobs.get_folder(version.bundle, Path(scratch) / "bundle")
+        with scratch_folder(self._services.workspace) as scratch:
+            folder = self._services.blobs.get_folder(version.bundle, scratch / "bundle")
             bundle = self._bundles.open(folder, f"{version.name}@{version.version}")
             rows = rows_for(self._formats, bundle.manifest.inputs, file, options, sheet)
             extra = uncertain_names(bundle.manifest) if alpha is not None else []

@@ -65,6 +65,7 @@ class Collection(msgspec.Struct, kw_only=True):
         deleted, freed: Digests of the deleted blobs, and their bytes.
         young: How many unreferenced blobs are within the grace period.
         tidied: Streams whose unfinished seal or segments were completed.
+        scratch: Scratch folders on this machine that killed processes left.
         dry_run: Whether this only says what a collection would do.
     """
 
@@ -74,6 +75,7 @@ class Collection(msgspec.Struct, kw_only=True):
     freed: int = 0
     young: int = 0
     tidied: list[str] = []
+    scratch: list[str] = []
     dry_run: bool = False
 
 

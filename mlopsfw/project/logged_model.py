@@ -16,6 +16,7 @@ from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.kernel.roles.bundle import Manifest, OutputColumn, SignatureColumn
 from mlopsfw.models.bundle.loaded import LoadedBundle
 from mlopsfw.models.registry.versions import ModelVersion
+from mlopsfw.operations.scratch import scratch_folder
 from mlopsfw.project.facade import Project, opened
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ def registered_file(
 ) -> ModelVersion:
     """Register a model file as the next version of a model, made by `run`, if that is known."""
     check_name(name, "model")
-    with tempfile.TemporaryDirectory(dir=project.private_folder("scratch")) as scratch:
-        bundle, task = stored_bundle(project, Path(scratch), model, rows)
+    with scratch_folder(project.workspace) as scratch:
+        bundle, task = stored_bundle(project, scratch, model, rows)
     metrics = model.metrics or None
     return project.registry.register(name, bundle.blob, run=run, metrics=metrics, task=task, message=message)
 

@@ -6,7 +6,6 @@ The new run is in the same storage as the origin. The work tree of the project i
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from mlopsfw.kernel.base.errors import DataError, MlopsfwError
 from mlopsfw.kernel.config.model import ProjectConfig, Selection
 from mlopsfw.lineage.checkout import carry_over, check_out, untracked
 from mlopsfw.lineage.environment import environment
+from mlopsfw.operations.scratch import scratch_folder
 from mlopsfw.pipeline.run.reproduction import PARTED, Judge, Origin, StepVerdict
 from mlopsfw.pipeline.run.runs import differences
 from mlopsfw.pipeline.values.likeness import Likeness
@@ -137,10 +137,10 @@ def _anchored(value: Any, root: str) -> Any:
 def _code(project: Project, origin: Origin, config: ProjectConfig) -> Iterator[tuple[Path, str, str]]:
     """Yield a folder with the code of the run, where it came from, and what could not be restored; remove it in the end."""
     code = origin.view.facts.code
-    with tempfile.TemporaryDirectory(prefix="reproduce-", dir=project.private_folder("scratch")) as folder:
+    with scratch_folder(project.workspace, "reproduce-") as folder:
         try:
             changes = project.blobs.get(code.diff) if code.diff else b""
-            root = check_out(project.root, code, changes, Path(folder, "code"))
+            root = check_out(project.root, code, changes, folder / "code")
         except DataError as error:
             _require_same_code(project, origin, config, error)
             yield project.root, "folder", f"{error.message}; the project's folder has the same code"

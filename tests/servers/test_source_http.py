@@ -194,7 +194,7 @@ def test_tries_come_to_an_end(server, add, project, monkeypatch):
     with pytest.raises(StorageUnavailable, match="could not be read in 5 attempts"):
         add(url)
     assert project.datasets.newest() == []
-    assert list(project.private_folder("fetched").iterdir()) == []
+    assert list(project.private_folder("scratch").iterdir()) == []
 
 
 # -- redirects and addresses -----------------------------------------------------------------------------------------------------

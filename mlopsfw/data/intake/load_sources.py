@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import shutil
-import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -19,14 +16,12 @@ from mlopsfw.data.intake.places import Query, harmless_query, name_of, resolved,
 from mlopsfw.kernel.base.errors import DataError, UsageError
 from mlopsfw.kernel.roles.reading import ReadOptions
 from mlopsfw.kernel.roles.source import RemoteFile, SourceOptions, SourceRequest, SourceTable
+from mlopsfw.operations.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from mlopsfw.data.intake.sources import Intake
     from mlopsfw.kernel.roles.source import Received
     from mlopsfw.kernel.services import Services
-    from mlopsfw.kernel.workspace import Workspace
-
-_ABANDONED = 86_400.0  # seconds after which copies have lost their reader
 
 
 @dataclass(frozen=True)
@@ -99,7 +94,7 @@ def gather(  # noqa: PLR0917 - called in one place
     if known and _unchanged(parts, origin["how"], known):
         yield Gathered((), ", ".join(names), known, unchanged=True)
         return
-    with _folder(services.workspace) as folder:
+    with scratch_folder(services.workspace, "fetched-") as folder:
         files = [_at_hand(part, folder / str(number), outside, received) for number, part in enumerate(parts)]
         facts = {name: facts for name, ask in _tellers(parts) if (facts := dict(ask()))}
         yield Gathered(files, ", ".join(names), origin | {"files": facts} if facts else {})
@@ -210,17 +205,6 @@ def _unchanged(parts: Sequence[_Source], how: str, known: dict[str, Any]) -> boo
     if known.get("how") != how or len(outside) < len(parts) or [part.shown for part in outside] != list(files):
         return False
     return all(part.unchanged(files[part.shown]) for part in outside)
-
-
-@contextlib.contextmanager
-def _folder(workspace: Workspace) -> Iterator[Path]:
-    """Give a private folder for copies; remove those that were left by readers that were killed."""
-    base = workspace.private_folder("fetched")
-    for folder in base.iterdir():
-        if folder.stat().st_mtime < time.time() - _ABANDONED:
-            shutil.rmtree(folder, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=base) as name:
-        yield Path(name)
 
 
 def _at_hand(part: _Source, folder: Path, outside: SourceOptions, received: Received) -> SourceFile | SourceTable:

@@ -7,7 +7,6 @@ import os
 import shutil
 import socket
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from mlopsfw.kernel.roles.engine import StepResult, StepSpec
+from mlopsfw.operations.scratch import scratch_folder
 from mlopsfw.pipeline.graph.partnames import step_of
 from mlopsfw.pipeline.graph.step import StepContext
 from mlopsfw.pipeline.partitions.parts import Parts
@@ -100,8 +100,8 @@ class StepRunner:
             packages.append(_top(node.config.python.partition(":")[0]))
         if spec.joins:
             return Parts(self._values, self._datasets).join(spec.step, spec.outputs, spec.inputs)
-        with tempfile.TemporaryDirectory(prefix="scratch-", dir=folder) as scratch, logging_to(metrics):
-            values = _call(node, self._context(spec, node, folder, Path(scratch), metrics))
+        with scratch_folder(self._services.workspace, "step-") as scratch, logging_to(metrics):
+            values = _call(node, self._context(spec, node, folder, scratch, metrics))
             return {name: self._values.store(values[name], f"{spec.step}.{name}") for name in spec.outputs}
 
     def _context(self, spec: StepSpec, node: Node, folder: Path, scratch: Path, metrics: MetricLog) -> StepContext:

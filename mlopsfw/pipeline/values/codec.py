@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from mlopsfw.data.tables.handle import TableHandle
 from mlopsfw.kernel.base.errors import DataError
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.lineage import canonical
+from mlopsfw.operations.scratch import scratch_folder
 from mlopsfw.pipeline.graph.step import BundleFolder
 
 if TYPE_CHECKING:
@@ -152,7 +152,8 @@ class Values:
         batches = iter(batches)
         first = next(batches)
         digest = TableDigest(first.schema)
-        with _temporary(self._workspace.private_folder("scratch"), ".arrow") as file:
+        with scratch_folder(self._workspace) as folder:
+            file = folder / "table.arrow"
             options = pa.ipc.IpcWriteOptions(compression="zstd")
             with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, first.schema, options=options) as writer:
                 for batch in itertools.chain([first], batches):
@@ -292,21 +293,6 @@ def _as_frame(lazy: Any, kind: str) -> Any:
 
 def _new_folder(above: Path) -> Path:
     return Path(tempfile.mkdtemp(prefix="input-", dir=above))
-
-
-class _temporary:  # noqa: N801 - used as a context manager, named as one
-    """A file with this suffix in a private folder, removed at the end."""
-
-    def __init__(self, folder: Path, ending: str) -> None:
-        descriptor, name = tempfile.mkstemp(suffix=ending, dir=folder)
-        os.close(descriptor)
-        self._file = Path(name)
-
-    def __enter__(self) -> Path:
-        return self._file
-
-    def __exit__(self, *_error: object) -> None:
-        self._file.unlink(missing_ok=True)
 
 
 def summary(artifacts: Mapping[str, Artifact]) -> str:
