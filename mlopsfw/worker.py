@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from mlopsfw.project.server import compact_log, open_scorer
 from mlopsfw.project.worker import execute
-from mlopsfw.serving.scorer import Scored, Scorer
+from mlopsfw.serving.scorer import Extras, Scored, Scorer
 
-__all__ = ["Scored", "Scorer", "compact_log", "execute", "open_scorer"]
+__all__ = ["Extras", "Scored", "Scorer", "compact_log", "execute", "open_scorer"]

@@ -226,7 +226,7 @@ def _announce(now: EndpointStatus) -> None:
 @click.option(
     "--explain",
     is_flag=True,
-    help="Add what each input contributes to each answer. Trees of LightGBM and XGBoost can say so.",
+    help="Add what each input contributes to each answer: SHAP values of trees, sampled Shapley values of any other model.",
 )
 @csv_options
 @sheet_option
@@ -260,7 +260,7 @@ def predict(
         if alpha is not None:
             raise click.UsageError("--alpha is for a model; a server's endpoint takes parameters.alpha in a request")
         if explain:
-            raise click.UsageError("--explain is for a model, such as models:/NAME")
+            raise click.UsageError("--explain is for a model; a server's endpoint takes parameters.explain in a request")
         frames = project.batch_scorer.score_file(endpoint, file, csv, sheet, flat=flat)
     else:
         check = lambda columns: check_writable(columns, out)  # noqa: E731

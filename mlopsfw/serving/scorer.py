@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlopsfw.capturelog.labels import check_labels
 from mlopsfw.capturelog.records import Header, LabelRows
@@ -13,10 +13,12 @@ from mlopsfw.kernel.base.lazy import lazy
 from mlopsfw.kernel.roles.bundle import Manifest
 from mlopsfw.models.bundle.answers import as_lists
 from mlopsfw.models.bundle.loaded import LoadedBundle
-from mlopsfw.models.bundle.scoring import uncertain_names
+from mlopsfw.models.bundle.scoring import contribution_names, contributions, uncertain_names
 from mlopsfw.serving.recorder import Recorder, Request
 
 _VALUES = 8_192  # inputs scored at a time, if there are many
+MOST_EXPLAINED = 1_000  # rows of a request
+_EXPLAINED = 64  # inputs explained at a time: each costs many answers
 _FEWEST = 8  # rows scored at a time: libraries of linear algebra add a single row up in another order
 _OF_ROWS = frozenset({"binary", "multiclass", "multilabel", "regression"})
 """The tasks whose answer for a row depends on that row alone."""
@@ -27,13 +29,28 @@ else:
     np = lazy("numpy")
 
 
+class Extras(NamedTuple):
+    """What an answer holds beside the outputs, where a request asks for it. None of it is captured.
+
+    Args:
+        alpha: Intervals or sets that miss the truth in at most this share of rows.
+        explain: What each input contributes to the answer, for at most 1,000 rows.
+    """
+
+    alpha: float | None = None
+    explain: bool = False
+
+
+NO_EXTRAS = Extras()
+
+
 @dataclass(slots=True)
 class Scored:
     """The answer to one request, or to some of its rows, independent of the protocol.
 
     Args:
         ids: One prediction id a row, made here.
-        outputs: Output → array, first axis the row; with intervals or sets where they were asked for.
+        outputs: Output → array, first axis the row; with extras where they were asked for.
         lists: The same as lists.
         record: What capture keeps, for `CaptureWriter.write`.
     """
@@ -66,15 +83,16 @@ class Scorer:
         """Columns whose values may be of any type in a request: the model sees their keyed hash."""
         return self._recorder.requests.hashed
 
-    def names(self, alpha: float | None) -> tuple[str, ...]:
-        """Return what an answer holds: the outputs, and the intervals or sets that `alpha` asks for."""
+    def names(self, extras: Extras) -> tuple[str, ...]:
+        """Return what an answer holds: the outputs, and what `extras` ask for."""
         return (
             *(output.name for output in self.manifest.outputs),
-            *(uncertain_names(self.manifest) if alpha is not None else ()),
+            *(uncertain_names(self.manifest) if extras.alpha is not None else ()),
+            *(contribution_names(self.manifest) if extras.explain else ()),
         )
 
     def score(
-        self, columns: dict[str, list[Any]], request_id: str | None, event_time: str | None, alpha: float | None = None
+        self, columns: dict[str, list[Any]], request_id: str | None, event_time: str | None, extras: Extras = NO_EXTRAS
     ) -> Scored:
         """Score rows; the first three arguments as for `Recorder.request`.
 
@@ -82,30 +100,43 @@ class Scorer:
             columns: Column → values.
             request_id: The client's own id.
             event_time: When it happened.
-            alpha: Answer with intervals or sets, too, that miss the truth in at most this share of rows. They are not captured.
+            extras: What the answer holds beside the outputs.
 
         Raises:
-            SignatureMismatch: As `Recorder.request`; or a value is of the wrong type; or the model has no such intervals.
+            SignatureMismatch: As `Recorder.request`; or a value is of the wrong type; or the model has no such extras, or not for so many rows.
         """
-        request = self._recorder.request(columns, request_id, event_time)
-        outputs = self._predict(request.columns, alpha)
+        request = self._request(columns, request_id, event_time, extras)
+        outputs = self._predict(request.columns, extras)
         return self._scored(request, outputs)
+
+    def _request(
+        self, columns: dict[str, list[Any]], request_id: str | None, event_time: str | None, extras: Extras
+    ) -> Request:
+        rows = max(map(len, columns.values()), default=0)
+        if extras.explain and rows > MOST_EXPLAINED:
+            raise SignatureMismatch(f"the request holds {rows:,} rows, and at most {MOST_EXPLAINED:,} can be explained")
+        return self._recorder.request(columns, request_id, event_time)
 
     def _scored(self, request: Request, outputs: Mapping[str, np.ndarray]) -> Scored:
         lists = as_lists(outputs)
-        captured = {name: lists[name] for name in self.names(None)}
+        captured = {name: lists[name] for name in self.names(NO_EXTRAS)}
         return Scored(request.ids, outputs, lists, self._recorder.record(request, captured))
 
-    def _predict(self, columns: Mapping[str, Any], alpha: float | None) -> Mapping[str, np.ndarray]:
-        if alpha is None:
+    def _predict(self, columns: Mapping[str, Any], extras: Extras) -> Mapping[str, np.ndarray]:
+        if extras == NO_EXTRAS:
             return self._bundle.predict(columns)
         try:
-            return self._bundle.predict_uncertain(columns, alpha)
+            outputs = (
+                self._bundle.predict(columns)
+                if extras.alpha is None
+                else self._bundle.predict_uncertain(columns, extras.alpha)
+            )
+            return {**outputs, **contributions(self._bundle, columns)} if extras.explain else outputs
         except UsageError as error:
             raise SignatureMismatch(error.message, hint=error.hint) from None
 
     def score_in_steps(
-        self, columns: dict[str, list[Any]], request_id: str | None, event_time: str | None, alpha: float | None = None
+        self, columns: dict[str, list[Any]], request_id: str | None, event_time: str | None, extras: Extras = NO_EXTRAS
     ) -> Generator[None, None, list[Scored]]:
         """Score the rows of a long request, as `score` does, in steps: the caller decides when the next one begins.
 
@@ -118,10 +149,12 @@ class Scorer:
         Raises:
             SignatureMismatch: As `score`.
         """
-        request = self._recorder.request(columns, request_id, event_time)
+        request = self._request(columns, request_id, event_time, extras)
         yield
-        cuts = list(_cuts(len(request.ids), max(_FEWEST, _VALUES // _width(request.columns))))
-        outputs = yield from self._outputs(request, cuts, alpha)
+        width = _width(request.columns)
+        size = max(1, _EXPLAINED // width) if extras.explain else max(_FEWEST, _VALUES // width)
+        cuts = list(_cuts(len(request.ids), size))
+        outputs = yield from self._outputs(request, cuts, extras)
         parts = []
         for first, end in cuts:
             answers = {name: values[first:end] for name, values in outputs.items()}
@@ -130,26 +163,26 @@ class Scorer:
         return parts
 
     def _outputs(
-        self, request: Request, cuts: list[tuple[int, int]], alpha: float | None
+        self, request: Request, cuts: list[tuple[int, int]], extras: Extras
     ) -> Generator[None, None, Mapping[str, np.ndarray]]:
         """Return the outputs of all rows, asked for in parts if the answers for the parts surely are the answer for all."""
         if _by_row(self.manifest):
             try:
-                answers = yield from self._answers(request.columns, cuts, alpha)
+                answers = yield from self._answers(request.columns, cuts, extras)
             except AnswerMismatch:
                 pass  # asked about all rows, the model names the row
             else:
                 if len({_form(answer) for answer in answers}) == 1:
                     return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
-        return self._predict(request.columns, alpha)
+        return self._predict(request.columns, extras)
 
     def _answers(
-        self, columns: Mapping[str, list[Any]], cuts: list[tuple[int, int]], alpha: float | None
+        self, columns: Mapping[str, list[Any]], cuts: list[tuple[int, int]], extras: Extras
     ) -> Generator[None, None, list[Mapping[str, np.ndarray]]]:
         answers = []
         for first, end in cuts:
             try:
-                answers.append(self._predict({name: values[first:end] for name, values in columns.items()}, alpha))
+                answers.append(self._predict({name: values[first:end] for name, values in columns.items()}, extras))
             except SignatureMismatch as error:
                 raise error.counted_from(first) from None
             yield

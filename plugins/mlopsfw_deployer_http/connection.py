@@ -249,8 +249,8 @@ class Connection(asyncio.Protocol):
                 return
         if request.refusal is not None:
             self._send(self._listener.refused(request.refusal), request, keep_alive=keep_alive)
-        elif len(request.body) <= self._listener.inline:
-            self._send(self._listener.answer(request), request, keep_alive=keep_alive)
+        elif len(request.body) <= self._listener.inline and (answer := self._listener.answer(request)) is not None:
+            self._send(answer, request, keep_alive=keep_alive)
         else:
             self._busy = True
             self._job = self._listener.answer_aside(request)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw_deployer_http.message import Answer, Refusal, Request, encode
+from mlopsfw.worker import Extras
+from mlopsfw_deployer_http.message import Answer, Lengthy, Refusal, Request, encode
 from mlopsfw_deployer_http.pieces import GAP, Steps, encoded, filled, freed
 from mlopsfw_deployer_http.strict import check_rows, read, read_in_steps
 
@@ -77,7 +78,7 @@ class InferRequest(msgspec.Struct):
         inputs: One tensor a column.
         id: The client's own id of the request: echoed, and stored with its rows. Labels refer to the answer's `prediction_ids`.
         parameters: `event_time` (RFC 3339 with zone): the time of the event, for all rows. `alpha`: answer with intervals or
-            sets that miss the truth in at most this share of rows.
+            sets that miss the truth in at most this share of rows. `explain`: true for what each input contributes.
         outputs: The outputs to return; all if empty.
     """
 
@@ -91,13 +92,15 @@ _decoder = msgspec.json.Decoder(InferRequest)
 
 
 def infer(scorer: Scorer, request: Request) -> Answer:
-    """Answer an inference request."""
+    """Answer an inference request. Raise `Lengthy` where it asks for an explanation."""
     asked = read(request, _decoder)
-    alpha = asked.parameters.get("alpha")
-    scored = scorer.score(_columns(asked, scorer), asked.id, _event_time(asked.parameters), alpha)
+    extras = _extras(asked.parameters)
+    if extras.explain:
+        raise Lengthy
+    scored = scorer.score(_columns(asked, scorer), asked.id, _event_time(asked.parameters), extras)
     tensors = [
         _tensor(name, scored.outputs[name], len(scored.ids), _flat(scored, name))
-        for name in _wanted(asked.outputs, scorer.names(alpha))
+        for name in _wanted(asked.outputs, scorer.names(extras))
     ]
     body = _body(asked, scorer, scored.ids[0], scored.ids, tensors)
     return Answer(200, encode(body), record=scored.record, rows=len(scored.ids))
@@ -106,10 +109,10 @@ def infer(scorer: Scorer, request: Request) -> Answer:
 def infer_in_steps(scorer: Scorer, request: Request) -> Steps[Answer]:
     """Answer a long inference request with the same bytes as `infer`, ids aside."""
     asked = yield from read_in_steps(request, _decoder)
-    columns, alpha = check_rows(_columns(asked, scorer)), asked.parameters.get("alpha")
-    names = _wanted(asked.outputs, scorer.names(alpha))
+    columns, extras = check_rows(_columns(asked, scorer)), _extras(asked.parameters)
+    names = _wanted(asked.outputs, scorer.names(extras))
     yield
-    parts = yield from scorer.score_in_steps(columns, asked.id, _event_time(asked.parameters), alpha)
+    parts = yield from scorer.score_in_steps(columns, asked.id, _event_time(asked.parameters), extras)
     yield from freed([*columns.values(), *(tensor.data for tensor in asked.inputs)])
     lists = [(yield from encoded(part.ids for part in parts))]
     for name in names:
@@ -232,6 +235,13 @@ def _event_time(parameters: dict[str, Any]) -> str | None:
     if stamp is None or isinstance(stamp, str):
         return stamp
     raise Refusal(400, "event_time: write RFC 3339 with a zone, as a string")
+
+
+def _extras(parameters: dict[str, Any]) -> Extras:
+    explain = parameters.get("explain", False)
+    if not isinstance(explain, bool):
+        raise Refusal(400, "explain: write true or false")
+    return Extras(parameters.get("alpha"), explain)
 
 
 def _wanted(outputs: list[Wanted], known: tuple[str, ...]) -> tuple[str, ...]:

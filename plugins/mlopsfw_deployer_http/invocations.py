@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw_deployer_http.message import Answer, Refusal, Request, encode
+from mlopsfw.worker import Extras
+from mlopsfw_deployer_http.message import Answer, Lengthy, Refusal, Request, encode
 from mlopsfw_deployer_http.pieces import GAP, Steps, encoded, filled, freed
 from mlopsfw_deployer_http.strict import check_rows, read, read_in_steps
 
@@ -35,11 +36,18 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         event_time: The time of the event, RFC 3339 with zone, for all rows.
         id: As in the Open Inference Protocol.
         alpha: As there.
+        explain: As there.
     """
 
     event_time: str | None = None
     id: str | None = None
     alpha: float | None = None
+    explain: bool = False
+
+    @property
+    def extras(self) -> Extras:
+        """What the answer holds beside the outputs."""
+        return Extras(self.alpha, self.explain)
 
 
 class Invocation(msgspec.Struct, forbid_unknown_fields=True):
@@ -57,9 +65,11 @@ _FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 
 
 def invoke(scorer: Scorer, request: Request) -> Answer:
-    """Answer `POST /invocations` as MLflow's server does: `{"predictions": […]}`, with the id of each row."""
+    """Answer `POST /invocations` as MLflow's server does: `{"predictions": […]}`, with the id of each row. Raise `Lengthy` as `infer` does."""
     asked = read(request, _decoder)
-    scored = scorer.score(_columns(asked, scorer), asked.params.id, asked.params.event_time, asked.params.alpha)
+    if asked.params.explain:
+        raise Lengthy
+    scored = scorer.score(_columns(asked, scorer), asked.params.id, asked.params.event_time, asked.params.extras)
     body = {"predictions": _predictions(scored.lists), "prediction_ids": scored.ids}
     return Answer(200, encode(body), record=scored.record, rows=len(scored.ids))
 
@@ -75,7 +85,7 @@ def invoke_in_steps(scorer: Scorer, request: Request) -> Steps[Answer]:
         asked.inputs,
     )
     yield from freed(each for each in rows if isinstance(each, list))
-    parts = yield from scorer.score_in_steps(columns, asked.params.id, asked.params.event_time, asked.params.alpha)
+    parts = yield from scorer.score_in_steps(columns, asked.params.id, asked.params.event_time, asked.params.extras)
     yield from freed(columns.values())
     predictions = yield from encoded(_predictions(part.lists) for part in parts)
     ids = yield from encoded(part.ids for part in parts)

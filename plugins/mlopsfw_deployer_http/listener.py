@@ -55,8 +55,8 @@ class Service(LongService, Protocol):
     ready: bool
     vital: frozenset[str]
 
-    def answer(self, request: Request) -> Answer:
-        """Return the answer; never raises."""
+    def answer(self, request: Request) -> Answer | None:
+        """Return the answer, None where it is to be computed in steps; never raises."""
         ...
 
     def check(self, head: Request) -> None:
@@ -153,8 +153,8 @@ class Listener:
         """Raise `Refusal` where a request may not pass, whatever its body holds."""
         self._service.check(head)
 
-    def answer(self, request: Request) -> Answer:
-        """Answer on the event loop. If the model turns out to be slow, answer fewer requests there from now on."""
+    def answer(self, request: Request) -> Answer | None:
+        """Answer on the event loop, if that does not take long. If the model turns out to be slow, answer fewer requests there from now on."""
         began = self.loop.time()
         answer = self._service.answer(request)
         if self.loop.time() - began > _SLOW:

@@ -102,6 +102,10 @@ class Refusal(Exception):
         return Answer(self.status, encode({"error": self.message}), headers=self.headers)
 
 
+class Lengthy(Exception):
+    """A request takes long however short its body is: it is to be answered in steps."""
+
+
 _ALWAYS = b"x-content-type-options: nosniff\r\ncache-control: no-store\r\n"
 _LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
 

@@ -147,7 +147,8 @@ def _infer(scorer: Scorer) -> dict[str, Any]:
     ]
     inputs = {"type": "array", "minItems": len(tensors), "items": {"anyOf": tensors}}
     alpha = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
-    parameters = _object({"event_time": _time(), "alpha": alpha}, "event_time", "alpha")
+    optional = {"event_time": _time(), "alpha": alpha, "explain": {"type": "boolean"}}
+    parameters = _object(optional, *optional)
     return _object({"inputs": inputs, "id": {"type": "string"}, "parameters": parameters}, "id", "parameters")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mlopsfw.errors import AnswerMismatch, SignatureMismatch
 from mlopsfw_deployer_http import feedback, inference, invocations
 from mlopsfw_deployer_http.logs import FaultLog
-from mlopsfw_deployer_http.message import TEXT, Answer, Refusal, Request, encode
+from mlopsfw_deployer_http.message import TEXT, Answer, Lengthy, Refusal, Request, encode
 from mlopsfw_deployer_http.pieces import Steps
 
 if TYPE_CHECKING:
@@ -82,14 +82,16 @@ class Service:
         self._gate.check(head, public=head.path in PUBLIC)
         self._route(head)
 
-    def answer(self, request: Request) -> Answer:
-        """Return the answer to any request."""
+    def answer(self, request: Request) -> Answer | None:
+        """Return the answer to any request; None where it takes long, and so is to be answered in steps."""
         begun, name = time.perf_counter(), "none"
         try:
             self._gate.check(request, public=request.path in PUBLIC)
             route = self._route(request)
             name = route.name
             answer = route.act(request)
+        except Lengthy:
+            return None
         except Exception as error:  # noqa: BLE001 - a fault of ours must not end the process; the log tells it
             answer = self._failed(request, error)
         self._metrics.request(name, answer.status, time.perf_counter() - begun)

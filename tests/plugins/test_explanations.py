@@ -24,9 +24,23 @@ use = "lightgbm"
 num_iterations = 10
 num_threads = 1
 min_data_in_leaf = 5
+[trainer.sklearn]
+factory = "forest:make"
+[trainer.torch]
+epochs = 3
 [trainer.xgboost]
 num_boost_round = 10
 nthread = 1
+"""
+FOREST = """
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+
+def make():
+    columns = make_column_transformer((OneHotEncoder(handle_unknown="ignore"), ["kind"]), ("passthrough", ["x", "useless"]))
+    return make_pipeline(columns, RandomForestClassifier(10, max_depth=4, max_features=None))
 """
 TASKS = {"binary": "late", "multiclass": "level", "regression": "value"}
 
@@ -44,7 +58,9 @@ def trained(tmp_path_factory):
     """Return the bundle of a trainer and a task, and its project."""
     folder = tmp_path_factory.mktemp("explain")
     (folder / "mlopsfw.toml").write_text(TOML)
-    with Project.open(folder) as project:
+    (folder / "forest.py").write_text(FOREST)
+    with pytest.MonkeyPatch.context() as patch, Project.open(folder) as project:
+        patch.syspath_prepend(folder)
         count = iter(range(100))
 
         def train(trainer, task):
@@ -66,9 +82,13 @@ def linked(task, total):
     return odds / odds.sum(axis=1, keepdims=True)
 
 
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("trainer", ["lightgbm", "xgboost"])
-def test_the_contributions_of_trees_add_up_to_the_answer(trained, trainer, task):
+CASES = [(trainer, task) for trainer in ("lightgbm", "xgboost", "torch") for task in TASKS] + [
+    ("sklearn", "multiclass")
+]
+
+
+@pytest.mark.parametrize(("trainer", "task"), CASES)
+def test_the_contributions_add_up_to_the_answer_of_any_trainers_model(trained, trainer, task):
     bundle, _ = trained[1](trainer, task)
     columns = {name: table()[name].to_list() for name in ("x", "kind", "useless")}
     shares = bundle.explain(columns)
@@ -77,10 +97,15 @@ def test_the_contributions_of_trees_add_up_to_the_answer(trained, trainer, task)
     assert linked(task, sum(shares.values())) == pytest.approx(answer, abs=1e-5)
     assert not shares["useless"].any()
     assert np.abs(shares["x"]).mean() > np.abs(shares["kind"]).mean() > 0
-    told = bundle.manifest.facts["attributions"]
-    assert told["x"] > told["kind"] > told["useless"] == 0
-    assert sum(told.values()) == pytest.approx(1, abs=1e-5)
+    assert all(np.array_equal(each, shares[name]) for name, each in bundle.explain(columns).items())
     assert len(bundle.explain({name: [] for name in columns})["x"]) == 0
+
+
+@pytest.mark.parametrize("trainer", ["lightgbm", "xgboost", "torch"])
+def test_the_facts_of_a_bundle_have_the_share_of_each_input(trained, trainer):
+    shares = trained[1](trainer, "binary")[0].manifest.facts["attributions"]
+    assert shares["x"] > shares["kind"] > shares["useless"] == 0
+    assert sum(shares.values()) == pytest.approx(1, abs=1e-5)
 
 
 def test_predict_writes_what_each_input_contributes(trained, tmp_path):
@@ -100,12 +125,12 @@ def test_predict_writes_what_each_input_contributes(trained, tmp_path):
     assert total.to_series().min() > -1
 
 
-def test_a_model_that_cannot_explain_says_so_and_a_wrong_explanation_is_refused(trained, tmp_path):
+def test_a_model_of_no_known_task_is_not_explained_and_a_wrong_explanation_is_refused(trained, tmp_path):
     project, train = trained
     first = write_bundles(project.host("deployer.http"), tmp_path).first
     bundle = project.bundles.open(project.blobs.get_folder(first, tmp_path / "onnx"))
     rows = {each.name: [1.0 if each.type == "number" else "a"] for each in bundle.manifest.inputs}
-    with pytest.raises(UsageError, match="in the format onnx does not explain"):
+    with pytest.raises(UsageError, match="of the task 'custom' cannot be explained"):
         bundle.explain(rows)
     own, _ = train("lightgbm", "binary")
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mlopsfw.features import FeaturePlan
     from mlopsfw.kernel.roles.bundle import Manifest, Model, Runtime
     from mlopsfw.models.bundle.calibrated import Calibration
+    from mlopsfw.models.bundle.shapley import Sampled
 
 _LONGEST_PROFILE = 256 << 20
 _AT_ONCE = 1 << 16  # rows to score at a time, if there are many
@@ -74,18 +75,14 @@ class LoadedBundle:
         """Return what each input contributes to the answers to rows, given as for `predict`, and under an empty name what all have in common.
 
         They add up to the model's sum before its link, and before any calibration: log odds of the second class `[rows]`, or a logit of each
-        class `[rows, classes]`; of most regressions the value. Raise `UsageError` where the runtime cannot explain, `AnswerMismatch` where it
-        returns something else.
+        class `[rows, classes]`; of most regressions the value. A runtime may compute them itself; else they are sampled (`shapley`). Raise
+        `UsageError` where the task has no such sum, `AnswerMismatch` where the runtime returns something else.
         """
         import numpy as np
 
         arrays, names = self._signature.arrays(columns), ["", *(each.name for each in self.manifest.inputs)]
-        explain, rows = getattr(self._model, "explain", None), len(next(iter(arrays.values()), ()))
-        if explain is None:
-            raise UsageError(
-                f"a model in the format {next(iter(self.manifest.formats))} does not explain its answers",
-                hint="Trees of LightGBM and XGBoost do. For any model, the step evaluate has importance = 5.",
-            )
+        rows = len(next(iter(arrays.values()), ()))
+        explain = getattr(self._model, "explain", None) or self._sampled.explain
         if not rows:
             return {name: np.empty(0) for name in names}
         try:
@@ -93,6 +90,13 @@ class LoadedBundle:
         except AnswerMismatch as error:
             blame_built(self._model, error, "explain")
             raise
+
+    @cached_property
+    def _sampled(self) -> Sampled:
+        from mlopsfw.models.bundle.background import background
+        from mlopsfw.models.bundle.shapley import Sampled
+
+        return Sampled(self.manifest, self._raw, self._signature.arrays(background(self)))
 
     def predict_table(self, rows: pl.DataFrame | pa.Table) -> Mapping[str, np.ndarray]:
         """Score the rows of a table, with the same outputs as `predict`. Any column may hold nulls.

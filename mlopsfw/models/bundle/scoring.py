@@ -12,6 +12,7 @@ from mlopsfw.models.bundle.answers import as_lists
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    import numpy as np
     import polars as pl
 
     from mlopsfw.data.intake.formats import Formats
@@ -67,19 +68,24 @@ def with_contributions(bundle: LoadedBundle, rows: pl.DataFrame, scored: pl.Data
     inputs, output = bundle.manifest.inputs, bundle.manifest.outputs[0].name
     parts = []
     for part, answer in zip(rows.iter_slices(_BATCH), scored.iter_slices(_BATCH), strict=True):
-        shares = bundle.explain({each.name: request_values(part[each.name], each) for each in inputs})
-        likeliest = np.array([np.argmax(p) for p in answer[output]]) if shares[""].ndim > 1 else None
-        parts.append(
-            {
-                f"{CONTRIBUTION}[{name}]" if name else CONTRIBUTION: each
-                if likeliest is None
-                else each[np.arange(len(each)), likeliest]
-                for name, each in shares.items()
-            }
-        )
+        shares = contributions(bundle, {each.name: request_values(part[each.name], each) for each in inputs})
+        if shares[CONTRIBUTION].ndim > 1:
+            likeliest = np.array([np.argmax(p) for p in answer[output]])
+            shares = {name: each[np.arange(len(each)), likeliest] for name, each in shares.items()}
+        parts.append(shares)
     made = pl.concat([pl.DataFrame(each) for each in parts])
     check_names(scored.columns, made.columns)
     return scored.hstack(made)
+
+
+def contributions(bundle: LoadedBundle, columns: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Return what `LoadedBundle.explain` returns, by the names of the columns that hold it."""
+    return dict(zip(contribution_names(bundle.manifest), bundle.explain(columns).values(), strict=True))
+
+
+def contribution_names(manifest: Manifest) -> list[str]:
+    """Return the columns that explanations add."""
+    return [CONTRIBUTION, *(f"{CONTRIBUTION}[{column.name}]" for column in manifest.inputs)]
 
 
 def added_names(manifest: Manifest) -> list[str]:
