@@ -260,7 +260,9 @@ def predict(
         if alpha is not None:
             raise click.UsageError("--alpha is for a model; a server's endpoint takes parameters.alpha in a request")
         if explain:
-            raise click.UsageError("--explain is for a model; a server's endpoint takes parameters.explain in a request")
+            raise click.UsageError(
+                "--explain is for a model; a server's endpoint takes parameters.explain in a request"
+            )
         frames = project.batch_scorer.score_file(endpoint, file, csv, sheet, flat=flat)
     else:
         check = lambda columns: check_writable(columns, out)  # noqa: E731
