@@ -79,9 +79,14 @@ def by_segment(
         score: Returns the metrics of the rows at an index.
         fewest: Rows that a segment needs.
     """
-    import polars as pl
-
-    texts = segments.cast(pl.String).fill_null("null").to_numpy()
-    names, index, counts = np.unique(texts, return_inverse=True, return_counts=True)
+    names, index, counts = np.unique(segment_names(segments), return_inverse=True, return_counts=True)
     order = [int(at) for at in np.argsort(-counts, kind="stable") if counts[at] >= fewest][:_MOST_SEGMENTS]
     return {str(names[at]): {"rows": float(counts[at]), **score(np.flatnonzero(index == at))} for at in order}
+
+
+def segment_names(segments: pl.Series) -> np.ndarray:
+    """Return the name of each row's segment."""
+    import polars as pl
+
+    names: np.ndarray = segments.cast(pl.String).fill_null("null").to_numpy()
+    return names

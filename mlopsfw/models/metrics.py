@@ -78,6 +78,15 @@ class MetricSet:
         """Return by how much a value of a metric is better than another: negative where it is worse."""
         return value - other if self[name].higher_is_better else other - value
 
+    def within(self, ends: Mapping[str, tuple[float, float]]) -> dict[str, dict[str, float]]:
+        """Return the ends of metrics' intervals as `low` and `high`, where the metrics can be. That no replicate differs does not make a value certain."""
+        kept = {}
+        for name, (low, high) in ends.items():
+            if high - low > _ROUNDING * max(1.0, abs(high)):
+                least, most = (0.0, 1.0) if self[name].bounded else (-math.inf, math.inf)
+                kept[name] = {"low": max(low, least), "high": min(high, most)}
+        return kept
+
     def primary(self, task: str) -> str:
         """Return the metric that compares models of a task by default. Raise `UsageError` where nothing says which."""
         names = self.of(task)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 else:
     np = lazy("numpy")
 
+MONEY = "money"
 _TASKS = ("binary", "multiclass", "regression")
 _TWO = 2  # classes
 
@@ -76,7 +77,7 @@ def money(
 @hookimpl
 def mlopsfw_metrics() -> Iterable[Provider[Metric]]:
     """Offer the metric `money`."""
-    yield Provider("money", MoneyConfig, _build, "What a row brings, by a table of gains")
+    yield Provider(MONEY, MoneyConfig, _build, "What a row brings, by a table of gains")
 
 
 def _build(config: MoneyConfig, _host: Host) -> Metric:

@@ -17,6 +17,7 @@ from mlopsfw.kernel.roles.provider import Provider
 from mlopsfw.kernel.roles.step import Step
 from mlopsfw.lineage.references import parse_reference
 from mlopsfw.models.disturbances import Kind
+from mlopsfw.models.money import MONEY
 from mlopsfw.pipeline.graph.step import StepContext
 from mlopsfw.steps.concerns import Bias, bias_of, columns, log_bias, speed_of
 from mlopsfw.steps.disturbed import log_disturbed
@@ -36,7 +37,7 @@ class EvaluateParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """`[steps.evaluate]`.
 
     Args:
-        segments: Columns whose values define segments with metrics of their own.
+        segments: Columns whose values define segments with metrics of their own, and the interval of the main one.
         min_rows: The fewest rows of a reported segment.
         champion: A model to compare with on the same rows, such as `models:/delay@champion`; skipped while it does not
             exist. (The input `champion` does the same, but must exist.)
@@ -88,6 +89,7 @@ def _run(
     name = params.metric or metrics.primary(bundle.manifest.task)
     subject = {"bundle": context.inputs["model"].blob, "rows": model.rows.height}
     result: dict[str, Any] = {**subject, **_quality(metrics, params, model)}
+    _add_intervals(metrics, {name, MONEY}, model, clusters, result)
     if "train" in context.inputs:
         result["baseline"] = _baselines(metrics, model, context.load("train"))
         result["against_baseline"] = compare_with_baselines(metrics, name, result)
@@ -174,6 +176,27 @@ def _segments(metrics: MetricSet, params: EvaluateParams, model: Scored) -> dict
     return {name: by_segment(rows[name], score, fewest=params.min_rows) for name in params.segments}
 
 
+def _add_intervals(
+    metrics: MetricSet, names: set[str], model: Scored, clusters: np.ndarray, result: dict[str, Any]
+) -> None:
+    """Add `intervals` beside the model's metrics, and beside those of each segment."""
+    from mlopsfw.models.bootstrap import intervals
+    from mlopsfw.models.evaluation import segment_names
+
+    def ends(at: np.ndarray | slice) -> dict[str, Any]:
+        import numpy as np
+
+        part = model.part(at)
+        own = np.unique(clusters[at], return_inverse=True)[1]
+        return metrics.within(intervals(partial(part.repeated, metrics, names & {*result}), own))
+
+    texts = {name: segment_names(model.rows[name]) for name in result.get("segments", {})}
+    result["intervals"] = ends(slice(None))
+    for column, values in result.get("segments", {}).items():
+        for value, measured in values.items():
+            measured["intervals"] = ends((texts[column] == value).nonzero()[0])
+
+
 def _compare(
     metrics: MetricSet,
     metric: str,
@@ -224,6 +247,8 @@ def _report(context: StepContext, metrics: Mapping[str, Any]) -> None:
     models = {"model": metrics, **metrics.get("baseline", {})}
     for name, found in models.items():
         context.log(f"{name}: " + ", ".join(f"{k} {v:.4g}" for k, v in found.items() if isinstance(v, int | float)))
+    for name, ends in metrics.get("intervals", {}).items():
+        context.log(f"{name}: 95% interval {ends['low']:.4g} to {ends['high']:.4g}")
     if says := metrics.get("against_baseline", {}).get("says"):
         context.log(says)
     if c := metrics.get("compare"):
@@ -242,7 +267,7 @@ def build(params: EvaluateParams, _host: Host) -> Step:
         outputs=("metrics", "champion"),
         plugins=("metric",),
         facts=partial(_facts, params),
-        version=6,
+        version=7,
     )
 
 

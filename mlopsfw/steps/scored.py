@@ -62,7 +62,15 @@ class Scored(NamedTuple):
             return {}
         return metrics.evaluate(self.bundle.manifest.task, self.labels[at], outputs, weights, only=only)
 
-    def part(self, at: np.ndarray) -> Scored:
+    def repeated(self, metrics: MetricSet, names: Collection[str], times: np.ndarray | None) -> dict[str, float]:
+        """Return metrics where each row counts so many times, or once; a bootstrap asks so."""
+        if times is None:
+            return self.evaluate(metrics, only=names)
+        part = self.part(times.nonzero()[0])
+        own = times[times > 0]
+        return part._replace(weights=own if part.weights is None else own * part.weights).evaluate(metrics, only=names)
+
+    def part(self, at: np.ndarray | slice) -> Scored:
         """Return the rows at an index, with all that belongs to them."""
         outputs = {name: values[at] for name, values in self.outputs.items()}
         return Scored(

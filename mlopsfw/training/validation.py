@@ -81,8 +81,7 @@ class Measure(NamedTuple):
         """Return the mean of each metric over the folds, and the 95% interval of those that have one."""
         mean = partial(judged.mean, self.metrics, self.task.task)
         ends = self.clusters.intervals(mean, self.task.seed)
-        kept = {name: _within(each, bounded=self.metrics[name].bounded) for name, each in ends.items()}
-        return {**mean(), "intervals": kept}
+        return {**mean(), "intervals": self.metrics.within(ends)}
 
     def folds(self, rows: pl.DataFrame, folds: Sequence[Fold], judged: Judged) -> list[dict[str, Any]]:
         """Return a record of each fold: its rows, its time where there is one, and its metrics."""
@@ -133,13 +132,8 @@ class Measure(NamedTuple):
         )
         return {
             **part.mean(self.metrics, self.task.task),
-            "intervals": {name: _within(each, bounded=self.metrics[name].bounded) for name, each in ends.items()},
+            "intervals": self.metrics.within(ends),
         }
-
-
-def _within(ends: tuple[float, float], *, bounded: bool) -> dict[str, float]:
-    low, high = (min(max(end, 0.0), 1.0) if bounded else end for end in ends)
-    return {"low": low, "high": high}
 
 
 def chance(subject: Subject, folds: Sequence[Fold], judged: Judged, metrics: MetricSet) -> dict[str, float]:

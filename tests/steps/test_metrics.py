@@ -119,6 +119,33 @@ def test_a_plugins_metric_is_evaluated_compared_by_segment_and_gated(cost, model
     assert compared["better"] == (found["cost"] < champion["cost"])
 
 
+def test_the_metric_of_the_comparison_and_money_have_intervals_also_by_segment_and_a_gate_can_ask_for_them(models):
+    models.edit("mlopsfw.toml", 'segments = ["carrier"]', 'segments = ["carrier"]\nmetric = "log_loss"\nmin_rows = 1')
+    models.edit(
+        "mlopsfw.toml", '"cost <= 5", "cost <= champion.cost + 1"', '"segments.carrier.*.intervals.money.low < -3"'
+    )
+    with (models.root / "mlopsfw.toml").open("a") as file:
+        file.write("[metric.money]\ngain = [[0, -5], [-10, 20]]\n")
+    done = models.run()
+    assert done.status == "refused"
+    found = evaluated(models, done)
+    assert set(found["intervals"]) == {"log_loss", "money"}
+    values = found["segments"]["carrier"]
+    assert [name for name, each in values.items() if not each["intervals"]] == ["AA", "B6"], "all rows are alike there"
+    for each in (found, values["DL"]):
+        assert each["intervals"]["money"]["low"] < each["money"] < each["intervals"]["money"]["high"]
+    assert found["intervals"]["log_loss"]["low"] < found["log_loss"] < found["intervals"]["log_loss"]["high"]
+    assert "segments.carrier.*.intervals.money.low" in done.failure.message
+
+
+def test_intervals_count_the_values_of_the_group(models):
+    models.edit("mlopsfw.toml", 'segments = ["carrier"]', 'metric = "log_loss"')
+    alone = evaluated(models, models.run())["intervals"]["log_loss"]
+    models.edit("mlopsfw.toml", 'metric = "log_loss"', 'metric = "log_loss"\ngroup = "hour"')
+    assert evaluated(models, models.run())["intervals"] == {}, "four hours are too few to say"
+    assert alone["low"] < alone["high"]
+
+
 def test_a_comparison_has_the_interval_of_the_difference_and_a_gate_can_ask_for_it(cost, models):
     cost()
     models.edit("mlopsfw.toml", 'segments = ["carrier"]', 'metric = "log_loss"')
@@ -143,7 +170,7 @@ def test_weights_count_in_every_metric_of_an_evaluation(cost, models):
     assert by_hour["compare"]["champion"] != pytest.approx(wrong.mean())
     models.edit("mlopsfw.toml", 'weight = "hour"', 'weight = "red_eye"')
     segments = evaluated(models, models.run())["segments"]["red_eye"]
-    assert set(segments["false"]) == {"rows"}
+    assert segments["false"] == {"rows": 120.0, "intervals": {}}
     assert segments["true"]["cost"] == pytest.approx(wrong[rows["red_eye"].to_numpy()].mean())
     models.edit("mlopsfw.toml", 'weight = "red_eye"', 'weight = "hours"')
     assert "weight: the rows have no column 'hours'" in str(models.run().failure)

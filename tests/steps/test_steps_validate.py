@@ -99,7 +99,7 @@ def test_intervals_count_groups_where_rows_of_a_group_are_alike(validate):
     grouped, _ = validate(rows, exclude=["who"], folds={"group": "who", "folds": 3})
     single, _ = validate(rows, exclude=["who"], folds={"by": "random", "folds": 3})
     assert grouped["clusters"] == {"of": "group who", "count": 60}
-    widths = [np.ptp([*report["intervals"]["accuracy"].values()]) for report in (grouped, single)]
+    widths = [np.ptp([*report["intervals"]["log_loss"].values()]) for report in (grouped, single)]
     assert widths[0] > 1.5 * widths[1]
     assert single["auc"] > 0.95 > grouped["auc"]  # who is known by x
     assert "copy" in about(single)["duplicates"]

@@ -51,7 +51,7 @@ class Kind(NamedTuple):
 
 
 _RESULTS = ("bundle", "rows", "baseline", "against_baseline", "segments", "compare", "size", "latency", "bias",
-            "robustness", "importance")  # fmt: skip
+            "robustness", "importance", "intervals")  # fmt: skip
 _ALL = (
     Kind("storage", "one", "Storage", default="object", frequent=True),
     Kind("trainer", "one", "Trainer", default="torch", by_step=True),

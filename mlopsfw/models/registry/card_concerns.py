@@ -45,11 +45,26 @@ def segment_tables(metrics: Mapping[str, Any]) -> Iterator[Table]:
     """Yield a table of the metrics of each value of each segment's column."""
     segments = metrics.get("segments")
     for column, values in segments.items() if isinstance(segments, Mapping) else ():
-        names = dict.fromkeys(name for each in values.values() for name in each)
-        rows = (
-            (value, *(f"{each[name]:.4g}" if name in each else "-" for name in names)) for value, each in values.items()
-        )
+        shown = {value: with_intervals(each) for value, each in values.items()}
+        names = dict.fromkeys(name for each in shown.values() for name in each)
+        rows = ((value, *(_cell(each.get(name)) for name in names)) for value, each in shown.items())
         yield Table.of(rows, column, *names)
+
+
+def _cell(value: Any) -> str:
+    return "-" if value is None else interval_text(value) or f"{value:.4g}"
+
+
+def with_intervals(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return metrics with each number that has an interval as its `value`, `low` and `high`, and without `intervals`."""
+    ends = metrics.get("intervals")
+    if not isinstance(ends, Mapping):
+        return dict(metrics)
+    return {
+        name: {"value": value, **ends[name]} if name in ends else value
+        for name, value in metrics.items()
+        if name != "intervals"
+    }
 
 
 def interval_text(value: Any) -> str:

@@ -15,7 +15,7 @@ import msgspec
 
 from mlopsfw.kernel.base.errors import MissingExtra
 from mlopsfw.models.bundle.card import type_text
-from mlopsfw.models.registry.card_concerns import CONCERNS, interval_text
+from mlopsfw.models.registry.card_concerns import CONCERNS, interval_text, with_intervals
 from mlopsfw.models.registry.version_card import said_of
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def _performance(metrics: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _numbers(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Mapping[str, float]]]:
-    for name, value in tree.items():
+    for name, value in with_intervals(tree).items():
         path = f"{above}/{name}" if above else name
         if isinstance(value, Mapping) and "value" in value:
             yield path, value

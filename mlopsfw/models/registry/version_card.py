@@ -10,7 +10,13 @@ import msgspec
 from mlopsfw.kernel.base.errors import BundleError, DataError, NotFound, UnknownName
 from mlopsfw.lineage import provenance
 from mlopsfw.models.bundle.card import type_text
-from mlopsfw.models.registry.card_concerns import CONCERNS, concern_sections, segment_tables
+from mlopsfw.models.registry.card_concerns import (
+    CONCERNS,
+    concern_sections,
+    interval_text,
+    segment_tables,
+    with_intervals,
+)
 from mlopsfw.models.registry.card_layout import Card, Paragraph, Section, Table
 from mlopsfw.models.registry.versions import ModelVersion
 
@@ -31,7 +37,8 @@ def version_card(
     """Return the card: `markdown` and `render` of `page` show it."""
     manifest = manifest_of(blobs, version)
     standings = objectives.standings(version.name, version.metrics)
-    quality = {name: value for name, value in version.metrics.items() if name not in (*CONCERNS, *_ELSEWHERE)}
+    measured = with_intervals(version.metrics)
+    quality = {name: value for name, value in measured.items() if name not in (*CONCERNS, *_ELSEWHERE)}
     sections = (
         Section("", (Table.of(_identity(version)),)),
         Section("What it is for", tuple(_defined(definition))),
@@ -155,8 +162,10 @@ def manifest_of(blobs: BlobStore, version: ModelVersion) -> Manifest | None:
 
 
 def flat(tree: Any, above: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every value of nested metrics by its path, numbers to six digits."""
-    if isinstance(tree, Mapping):
+    """Yield every value of nested metrics by its path, numbers to six digits, or to three with their intervals."""
+    if text := interval_text(tree):
+        yield above, text
+    elif isinstance(tree, Mapping):
         for name, value in tree.items():
             yield from flat(value, f"{above}.{name}" if above else str(name))
     else:

@@ -23,7 +23,13 @@ stakeholders = ["passengers"]
 """
 METRICS = {
     "auc": 0.7123456789,
-    "segments": {"carrier": {"AA": {"auc": 0.65}}},
+    "intervals": {"auc": {"low": 0.70, "high": 0.72}},
+    "segments": {
+        "carrier": {
+            "AA": {"auc": 0.65, "intervals": {"auc": {"low": 0.6, "high": 0.7}}},
+            "UA": {"auc": 0.6, "intervals": {}},
+        }
+    },
     "bias": {
         "sex": {
             "groups": {
@@ -62,7 +68,9 @@ def test_the_card_shows_groups_with_intervals_and_asks_for_what_is_missing(card)
     assert "| demographic parity difference | 0.2 (0.12 to 0.28) |" in text
     assert "Too few rows of sex to judge: x (3)." in text
     assert "| carrier | auc |" in text
-    assert "| AA | 0.65 |" in text
+    assert "| AA | 0.65 (0.6 to 0.7) |" in text
+    assert "| UA | 0.6 |" in text
+    assert "| auc | 0.712 (0.7 to 0.72) |" in text
     assert "bias.sex" not in text
     assert "does not say: owner, out of scope. Write owner and out\\_of\\_scope into mlopsfw.toml." in text
     assert "Robustness was not measured. Ask the step evaluate" in text
@@ -96,8 +104,12 @@ def test_the_ml_bom_is_valid_and_holds_the_model_card(card):
     )
     made = component["modelCard"]
     metrics = made["quantitativeAnalysis"]["performanceMetrics"]
-    assert {"type": "auc", "value": "0.712346"} in metrics
-    assert {"type": "auc", "value": "0.65", "slice": "segments/carrier/AA"} in metrics
+    of_all, of_slice = {"lowerBound": "0.7", "upperBound": "0.72"}, {"lowerBound": "0.6", "upperBound": "0.7"}
+    assert {"type": "auc", "value": "0.712346", "confidenceInterval": of_all} in metrics
+    assert {
+        "type": "auc", "value": "0.65", "slice": "segments/carrier/AA", "confidenceInterval": of_slice,
+    } in metrics  # fmt: skip
+    assert {"type": "auc", "value": "0.6", "slice": "segments/carrier/UA"} in metrics
     gap = {"lowerBound": "0.12", "upperBound": "0.28"}
     assert gap in [each.get("confidenceInterval") for each in metrics]
     assert made["considerations"]["fairnessAssessments"][0]["groupAtRisk"] == "sex: f<b>"
