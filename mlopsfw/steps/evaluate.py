@@ -21,7 +21,7 @@ from mlopsfw.models.money import MONEY
 from mlopsfw.pipeline.graph.step import StepContext
 from mlopsfw.steps.concerns import Bias, bias_of, columns, log_bias, speed_of
 from mlopsfw.steps.disturbed import log_disturbed
-from mlopsfw.steps.scored import Scored, clusters_of, rows_with_label, score
+from mlopsfw.steps.scored import Scored, clusters_of, rows_with_label, score, weights_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,7 +91,7 @@ def _run(
     result: dict[str, Any] = {**subject, **_quality(metrics, params, model)}
     _add_intervals(metrics, {name, MONEY}, model, clusters, result)
     if "train" in context.inputs:
-        result["baseline"] = _baselines(metrics, model, context.load("train"))
+        result["baseline"] = _baselines(metrics, model, context.load("train"), params.weight)
         result["against_baseline"] = compare_with_baselines(metrics, name, result)
     result |= _concerns(params, metrics, name, model, clusters)
     wired, champion = context.inputs.get("champion"), None
@@ -140,12 +140,13 @@ def _noted(context: StepContext, metrics: Mapping[str, Any]) -> Artifact:
     return msgspec.structs.replace(stored, meta={**stored.meta, "note": metrics["against_baseline"]["says"]})
 
 
-def _baselines(metrics: MetricSet, model: Scored, train: Any) -> dict[str, dict[str, float]]:
+def _baselines(metrics: MetricSet, model: Scored, train: Any, weight: str) -> dict[str, dict[str, float]]:
     from mlopsfw.training.baselines import majority, regression
 
     manifest = model.bundle.manifest
     learned, known = rows_with_label(model.bundle, train, "training rows")
-    always = majority(known, len(manifest.classes), model.rows.height)
+    weights = weights_of(learned, weight if weight in learned.columns else "")
+    always = majority(known, len(manifest.classes), model.rows.height, weights)
     fitted = regression(manifest, learned, known, model.rows)
     name = "linear" if manifest.task == "regression" else "logistic"
     main = manifest.outputs[0].name

@@ -81,10 +81,11 @@ class Scored(NamedTuple):
 def score(bundle: LoadedBundle, loaded: Any, weight: str) -> Scored:
     """Return a model's answers to the rows that have a label, with their weights from a column, if it is named."""
     rows, labels = rows_with_label(bundle, loaded, "rows")
-    return Scored(bundle, rows, labels, bundle.predict_table(rows), _weights(rows, weight))
+    return Scored(bundle, rows, labels, bundle.predict_table(rows), weights_of(rows, weight))
 
 
-def _weights(rows: pl.DataFrame, name: str) -> np.ndarray | None:
+def weights_of(rows: pl.DataFrame, name: str) -> np.ndarray | None:
+    """Return a column of weights; None where none is named. Raise `UsageError` where there is no such column."""
     if not name:
         return None
     if name not in rows.columns:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import msgspec
@@ -25,13 +26,17 @@ if TYPE_CHECKING:
     from mlopsfw.models.bundle import BundleStore
     from mlopsfw.models.metrics import MetricSet
     from mlopsfw.pipeline.graph.parts import Trainers
+    from mlopsfw.pipeline.run.children import Children
     from mlopsfw.privacy.marks import Privacy
-    from mlopsfw.training.crossfit import CrossFit, Fit, Judged, Subject
+    from mlopsfw.steps.fits import Fits, PlannedFit
+    from mlopsfw.training.crossfit import Judged, Subject
     from mlopsfw.training.folds import Fold
     from mlopsfw.training.methodology import Doubt
     from mlopsfw.training.validation import Measure
 
 _LEAK_ROWS = 50  # that the search for leaks needs
+_OF_REPORT = ("trainer", "against", "metric", "segments", "min_rows", "slices", "learning_curve", "parallel")
+"""Options that change no fit."""
 
 
 class ValidateParams(TrainParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,6 +50,7 @@ class ValidateParams(TrainParams, frozen=True, kw_only=True, forbid_unknown_fiel
         min_rows: The fewest rows of a reported segment, and in each half of a searched slice.
         slices: Whether to search for parts of the rows where the model is worse.
         learning_curve: Whether to train once more on half of the rows, to see if more rows would help.
+        parallel: Models that are trained side by side; 0 for as many as the engine has slots.
     """
 
     folds: Folds = Folds()
@@ -54,10 +60,19 @@ class ValidateParams(TrainParams, frozen=True, kw_only=True, forbid_unknown_fiel
     min_rows: Annotated[int, msgspec.Meta(ge=1)] = 30
     slices: bool = True
     learning_curve: bool = True
+    parallel: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class _Work(NamedTuple):
-    """One validation under way."""
+    """One validation under way.
+
+    Args:
+        params: The step's options.
+        subject: The rows with a label.
+        rows: Those of their columns that the report looks at.
+        folds: Of the rows.
+        metrics: The project's.
+    """
 
     params: ValidateParams
     subject: Subject
@@ -78,19 +93,23 @@ def _run(
     bundles: BundleStore,
     metrics: MetricSet,
     privacy: Privacy,
+    children: Callable[[StepContext], Children],
 ) -> Mapping[str, Any]:
-    from mlopsfw.training.crossfit import cross_fit, fit_rows
+    from mlopsfw.steps.fits import FitLoop, fitted, own_fit
 
     work = _work(params, context, metrics, privacy)
-    fits = {
-        name: partial(fit_rows, work.subject, trainer=trainers(name), bundles=bundles, context=context)
-        for name in (params.trainer, *params.against)
-    }
-    crossed = cross_fit(work.subject, fits[params.trainer], work.folds)
-    report = _report(work, crossed, fits)
+    planned = _plan(work)
+    if fit := own_fit(context, planned):
+        answers = fitted(work.subject, fit, trainer=trainers(fit.trainer), bundles=bundles, context=context)
+        return {"report": None, "predictions": answers, "review": None}
+    counts = {name: value for name, value in context.params.items() if name not in _OF_REPORT}
+    fits = FitLoop(work.subject, children(context), context, counts).run(planned, params.parallel)
+    work = work._replace(rows=work.subject.frame(_looked_at(work)))
+    report = _report(work, fits)
     report["warnings"] = [msgspec.to_builtins(doubt) for doubt in _doubts(work, report)]
     _tell(context, work, report)
-    predictions, doubtful = _predictions(work, crossed.judged), _review(work, crossed.judged)
+    judged = fits.folds(params.trainer).judged
+    predictions, doubtful = _predictions(work, judged), _review(work, judged)
     context.log(f"review ranks {doubtful.height:,} rows whose label the models doubt")
     return {"report": _noted(context, report), "predictions": predictions, "review": doubtful}
 
@@ -102,8 +121,53 @@ def _work(params: ValidateParams, context: StepContext, metrics: MetricSet, priv
     data: TrainingData = context.load("rows", TrainingData)
     subject = Subject.of(data, training_task(params, context, privacy, data))
     _check(params, subject, metrics)
-    rows = subject.frame(subject.data.schema.names)
+    rows = subject.frame(params.folds.columns(subject.task))
     return _Work(params, subject, rows, make_folds(rows, params.folds, subject.task), metrics)
+
+
+def _looked_at(work: _Work) -> list[str]:
+    """Return the columns that the report looks at."""
+    needed = {*work.rows.columns, *work.params.segments, *_features(work)}
+    return [
+        field.name
+        for field in work.subject.data.schema
+        if field.name in needed or str(field.type).startswith(("time", "date", "duration"))
+    ]
+
+
+def _plan(work: _Work) -> list[PlannedFit]:
+    """Return the fits that the report needs. Equal arguments give equal plans: each child makes the plan anew."""
+    from mlopsfw.steps.fits import planned_folds
+
+    params, own = work.params, work.params.trainer
+    names = dict.fromkeys((own, *params.against))
+    planned = [fit for name in names for fit in planned_folds(name, work.folds)]
+    if params.learning_curve:
+        planned += _half_fit(work)
+    if params.folds.shuffle_time and work.subject.task.time:
+        planned += planned_folds(own, _folds_by_time(work), "ordered")
+    return planned
+
+
+def _half_fit(work: _Work) -> list[PlannedFit]:
+    """Return the fit on half of the training rows of the last fold; none where that half has one class."""
+    import numpy as np
+
+    from mlopsfw.steps.fits import PlannedFit
+
+    last, subject = work.folds[-1], work.subject
+    draw = np.random.Generator(np.random.PCG64(subject.task.seed))
+    half = np.sort(draw.choice(last.train, max(1, len(last.train) // 2), replace=False))
+    if subject.classes and len(np.unique(subject.labels[half])) < 2:  # noqa: PLR2004 - classes to tell apart
+        return []
+    return [PlannedFit(work.params.trainer, "half", half, last.validation)]
+
+
+def _folds_by_time(work: _Work) -> list[Fold]:
+    from mlopsfw.training.folds import make_folds
+
+    params = msgspec.structs.replace(work.params.folds, by="time", embargo="", shuffle_time=False)
+    return make_folds(work.rows, params, work.subject.task)
 
 
 def _check(params: ValidateParams, subject: Subject, metrics: MetricSet) -> None:
@@ -126,19 +190,20 @@ def _measure(work: _Work, judged: Judged) -> Measure:
     return Measure(work.metrics, task, clusters_of(work.rows, work.params.folds, task, judged.at))
 
 
-def _report(work: _Work, crossed: CrossFit, fits: Mapping[str, Fit]) -> dict[str, Any]:
+def _report(work: _Work, fits: Fits) -> dict[str, Any]:
     """Return everything but the warnings."""
     from mlopsfw.training.validation import chance
 
-    params, task, judged = work.params, work.subject.task, crossed.judged
-    measure, own = _measure(work, judged), fits[params.trainer]
+    params, task = work.params, work.subject.task
+    judged, learned = fits.folds(params.trainer)
+    measure = _measure(work, judged)
     report: dict[str, Any] = {
         "rows": len(judged.at),
         "by": params.folds.order(task),
         "clusters": {"of": measure.clusters.words, "count": int(measure.clusters.codes.max()) + 1},
         **measure.whole(judged),
         "folds": measure.folds(work.rows, work.folds, judged),
-        "learned": crossed.learned.mean(work.metrics, task.task),
+        "learned": learned.mean(work.metrics, task.task),
         "baseline": {"majority": chance(work.subject, work.folds, judged, work.metrics)},
     }
     if params.segments:
@@ -147,11 +212,13 @@ def _report(work: _Work, crossed: CrossFit, fits: Mapping[str, Fit]) -> dict[str
     if params.slices:
         report["slices"] = _slices(work, measure, judged)
     if params.against:
-        report["against"] = {name: _against(work, measure, judged, (name, fits[name])) for name in params.against}
+        report["against"] = {
+            name: measure.gain(judged, fits.folds(name).judged, work.metric) for name in params.against
+        }
     if params.learning_curve:
-        report["learning_curve"] = _half(work, measure, judged, own)
+        report["learning_curve"] = _half(work, measure, judged, fits)
     if params.folds.shuffle_time and task.time:
-        report["optimism"] = _optimism(work, judged, own)
+        report["optimism"] = _optimism(work, judged, fits)
     return report
 
 
@@ -165,6 +232,7 @@ def _slices(work: _Work, measure: Measure, judged: Judged) -> list[dict[str, Any
         work.rows.select(columns)[judged.at],
         losses(judged, work.subject.classes),
         measure.clusters.codes,
+        weights=judged.weights,
         fewest=work.params.min_rows,
         seed=work.subject.task.seed,
     )
@@ -172,50 +240,39 @@ def _slices(work: _Work, measure: Measure, judged: Judged) -> list[dict[str, Any
 
 
 def _review(work: _Work, judged: Judged) -> pl.DataFrame:
-    from mlopsfw.training.review import review
+    """Return the rows whose label is doubtful, with all of their columns."""
+    from mlopsfw.training.folds import rows_at
+    from mlopsfw.training.review import COLUMNS, review
 
-    return review(work.rows, judged, work.subject.classes, work.subject.task.target, _features(work))
-
-
-def _against(work: _Work, measure: Measure, judged: Judged, rival: tuple[str, Fit]) -> dict[str, Any]:
-    """Compare with another trainer on the same folds."""
-    from mlopsfw.training.crossfit import cross_fit
-
-    name, fit = rival
-
-    return measure.gain(judged, cross_fit(work.subject, fit, work.folds, f"{name}.fold").judged, work.metric)
+    task, data = work.subject.task, work.subject.data
+    doubtful = review(work.rows, judged, work.subject.classes, task.target, _features(work))
+    others = [name for name in data.schema.names if name not in (task.target, "label_time")]
+    at = doubtful["row"].sort()
+    rows = rows_at(data, at.to_numpy(), Path()).lazy().select(others).collect().with_columns(at)
+    return doubtful.select(COLUMNS).join(rows, on="row", how="left", maintain_order="left")
 
 
-def _half(work: _Work, measure: Measure, judged: Judged, fit: Fit) -> dict[str, Any]:
-    """Compare the model of the last fold with one of half of its training rows."""
-    import numpy as np
-
-    from mlopsfw.training.crossfit import judged_by
-
-    last = work.folds[-1]
-    draw = np.random.Generator(np.random.PCG64(work.subject.task.seed))
-    half = np.sort(draw.choice(last.train, max(1, len(last.train) // 2), replace=False))
-    if work.subject.classes and len(np.unique(work.subject.labels[half])) < 2:  # noqa: PLR2004 - classes to tell apart
+def _half(work: _Work, measure: Measure, judged: Judged, fits: Fits) -> dict[str, Any]:
+    """Compare the model of the last fold with that of half of its training rows."""
+    fit = fits.get(work.params.trainer, "half")
+    if fit is None:
         return {}
-    chosen = judged.fold == len(work.folds) - 1
-    rival = judged_by(work.subject, fit(half, "half"), last.validation)
-    whole = judged.where(chosen)._replace(fold=rival.fold)
+    last = len(work.folds) - 1
+    chosen = judged.fold == last
+    whole = judged.where(chosen)
     return {
-        "rows": len(last.train),
-        **measure._replace(clusters=measure.clusters.where(chosen)).gain(whole, rival, work.metric),
+        "rows": len(work.folds[last].train),
+        **measure._replace(clusters=measure.clusters.where(chosen)).gain(
+            whole._replace(fold=fit.judged.fold), fit.judged, work.metric
+        ),
     }
 
 
-def _optimism(work: _Work, judged: Judged, fit: Fit) -> dict[str, Any]:
+def _optimism(work: _Work, judged: Judged, fits: Fits) -> dict[str, Any]:
     """Compare the shuffled folds with folds by time, on the rows that both judge."""
     import numpy as np
 
-    from mlopsfw.training.crossfit import cross_fit
-    from mlopsfw.training.folds import make_folds
-
-    params = msgspec.structs.replace(work.params.folds, by="time", embargo="", shuffle_time=False)
-    folds = make_folds(work.rows, params, work.subject.task)
-    ordered = cross_fit(work.subject, fit, folds, "ordered").judged
+    ordered = fits.folds(work.params.trainer, "ordered").judged
     place = np.argsort(judged.at, kind="stable")
     same = place[np.searchsorted(judged.at[place], ordered.at)]
     shuffled = judged.where(same)._replace(fold=ordered.fold)
@@ -237,7 +294,7 @@ def _doubts(work: _Work, report: Mapping[str, Any]) -> Iterator[Doubt]:
 def _features(work: _Work) -> list[str]:
     from mlopsfw.features.fit import learned_columns
 
-    task, there = work.subject.task, work.rows.columns
+    task, there = work.subject.task, work.subject.data.schema.names
     names = learned_columns([*there, *(each.name for each in task.derived)], task)
     return [name for name in names if name in there and name != work.params.folds.label_time]
 
@@ -253,17 +310,19 @@ def _leaks(work: _Work, features: list[str]) -> Iterator[Doubt]:
         yield Doubt(about="leakage", says=f"{leak.feature}: {leak.reason}")
 
 
-def _predictions(work: _Work, judged: Judged) -> pl.DataFrame:
+def _predictions(work: _Work, judged: Judged) -> pl.LazyFrame:
     """Return the judged rows in the order of the input, with their fold and the answers beside them."""
     import numpy as np
     import polars as pl
 
     from mlopsfw.models.bundle.scoring import check_names
+    from mlopsfw.training.folds import rows_at
 
-    order = np.argsort(judged.at, kind="stable")
-    check_names(work.rows.columns, ["fold", *judged.outputs])  # a trainer may have outputs of its own
+    order, data = np.argsort(judged.at, kind="stable"), work.subject.data
+    check_names(data.schema.names, ["fold", *judged.outputs])  # a trainer may have outputs of its own
     answers = {name: pl.Series(name, _listed(values[order])) for name, values in judged.outputs.items()}
-    return work.rows[judged.at[order]].with_columns(pl.Series("fold", judged.fold[order] + 1, pl.Int32), **answers)
+    beside = pl.DataFrame({"fold": pl.Series(judged.fold[order] + 1, dtype=pl.Int32), **answers})
+    return pl.concat([rows_at(data, judged.at[order], Path()).lazy(), beside.lazy()], how="horizontal")
 
 
 def _listed(values: np.ndarray) -> Any:

@@ -36,8 +36,10 @@ from mlopsfw.kernel.roles.engine import Resources
 from mlopsfw.kernel.roles.provider import Provider
 from mlopsfw.kernel.roles.step import Step
 from mlopsfw.pipeline.graph.step import StepContext
+from mlopsfw.pipeline.run.child import GIVEN
 from mlopsfw.project.facade import Project
 from mlopsfw.project.steps import StepParts
+from mlopsfw.testing.children import InlineChildren
 
 _HEAVY = ("numpy", "pyarrow", "polars", "pandas", "torch", "sklearn", "deltalake", "obstore")
 
@@ -75,9 +77,14 @@ class Bench:
     def run(self, inputs: Mapping[str, Any]) -> dict[str, Artifact]:
         """Make an attempt with these inputs; return what it returned, stored."""
         parts = StepParts(self.project)
-        values = self.step.run(self._context(inputs), **parts.get(parts.named(self.step.run, given=1)))
+        given = parts.get(parts.named(self.step.run, given=1))
+        if "children" in given:
+            given["children"] = lambda _: InlineChildren(
+                lambda child: self.run({**inputs, GIVEN: child}), self.project.root
+            )
+        values = self.step.run(self._context(inputs), **given)
         assert set(values) == set(self.step.outputs), "a step returns exactly its outputs"
-        return self.stored(values)
+        return self.stored({name: value for name, value in values.items() if GIVEN not in inputs or value is not None})
 
     def load(self, artifact: Artifact) -> Any:
         """Return a value that an attempt returned."""

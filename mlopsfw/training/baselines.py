@@ -33,17 +33,21 @@ _BOUNDED_STEPS = 300  # it converges linearly
 _CLOSE_ENOUGH = 1e-5  # well below any visible difference of a metric
 
 
-def majority(labels: np.ndarray, classes: int, rows: int) -> np.ndarray:
+def majority(labels: np.ndarray, classes: int, rows: int, weights: np.ndarray | None = None) -> np.ndarray:
     """Return the outputs of a model that always predicts the shares of the classes in the training labels, or their mean.
 
     Args:
         labels: Training labels as codes; numbers for regression.
         classes: How many classes there are; 0 for regression.
         rows: How many answers to return.
+        weights: Of the labels, float64; None where all weigh alike. Zeros alone count as alike.
     """
+    if weights is not None and not weights.any():
+        weights = None
     if not classes:
-        return np.full(rows, labels.mean())
-    shares = np.bincount(labels, minlength=classes) / len(labels)
+        return np.full(rows, np.average(labels, weights=weights))
+    counts = np.bincount(labels, weights=weights, minlength=classes)
+    shares = counts / counts.sum()
     return np.full(rows, shares[1]) if classes == 2 else np.tile(shares, (rows, 1))  # noqa: PLR2004 - binary
 
 

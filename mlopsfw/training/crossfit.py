@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.training import TrainedModel, Trainer, TrainingContext, TrainingData, TrainingTask
     from mlopsfw.models.bundle.loaded import LoadedBundle
     from mlopsfw.models.metrics import MetricSet
-    from mlopsfw.training.folds import Fold
 
-_SEEN = 10_000
 TASKS = ("binary", "multiclass", "regression")
 
 
@@ -122,10 +120,6 @@ class FitContext:
         self.whole.progress(f"{self.name}: {phase}", share)
 
 
-Fit = Callable[[np.ndarray, str], "LoadedBundle"]
-"""Positions to learn from, and a name for folders and metrics → the model."""
-
-
 def fit_rows(
     subject: Subject, train: np.ndarray, name: str, *, trainer: Trainer, bundles: TryOut, context: TrainingContext
 ) -> LoadedBundle:
@@ -142,10 +136,7 @@ def fit_rows(
     Raises:
         DataError: The rows have labels of one class only, or the trainer refuses them; the message names the fit.
     """
-    if len(np.unique(subject.labels[train])) == 1 and subject.classes:
-        only = subject.classes[int(subject.labels[train[0]])]
-        hint = 'Write fewer folds, or folds = { by = "stratified" } for rows without an event time.'
-        raise DataError(f"{name}: each of its {len(train)} training rows has the label {only!r}", hint=hint)
+    check_classes(subject, train, name)
     own = FitContext(context, name)
     rows = rows_at(subject.data, train, own.scratch / "rows.arrow")
     try:
@@ -153,6 +144,15 @@ def fit_rows(
     except DataError as error:
         raise DataError(f"{name}: {error.message}", hint=error.hint) from error
     return bundles.try_out(own.scratch / "model", trained, subject.task)
+
+
+def check_classes(subject: Subject, train: np.ndarray, name: str) -> None:
+    """Raise `DataError` where the rows at `train` have labels of one class only; `name` is the fit's."""
+    if not subject.classes or len(np.unique(subject.labels[train])) > 1:
+        return
+    only = subject.classes[int(subject.labels[train[0]])]
+    hint = 'Write fewer folds, or folds = { by = "stratified" } for rows without an event time.'
+    raise DataError(f"{name}: each of its {len(train)} training rows has the label {only!r}", hint=hint)
 
 
 def answers(model: LoadedBundle, subject: Subject, at: np.ndarray) -> dict[str, np.ndarray]:
@@ -230,45 +230,10 @@ class Judged(NamedTuple):
         return {name: float(np.mean([each[name] for each in found if name in each])) for name in names}
 
 
-class CrossFit(NamedTuple):
-    """What the models of all folds answered.
-
-    Args:
-        judged: The validation rows of each fold.
-        learned: Up to 10,000 of the training rows of each fold: what a model answers about rows that it has seen.
-    """
-
-    judged: Judged
-    learned: Judged
-
-
-def cross_fit(subject: Subject, fit: Fit, folds: Sequence[Fold], name: str = "fold") -> CrossFit:
-    """Train a model on each fold, and have it answer the fold's validation rows, and some of those that it learned from.
-
-    Args:
-        subject: All rows.
-        fit: Trains a model.
-        folds: At least one.
-        name: The fits are called so, with the number of the fold.
-    """
-    judged: list[Judged] = []
-    learned: list[Judged] = []
-    draw = np.random.Generator(np.random.PCG64(subject.task.seed))
-    for number, fold in enumerate(folds):
-        model = fit(fold.train, f"{name}{number + 1}")
-        seen = fold.train
-        if len(seen) > _SEEN:
-            seen = np.sort(draw.choice(seen, _SEEN, replace=False))
-        for parts, at in ((judged, fold.validation), (learned, seen)):
-            parts.append(judged_by(subject, model, at, number))
-    return CrossFit(joined(judged), joined(learned))
-
-
-def judged_by(subject: Subject, model: LoadedBundle, at: np.ndarray, fold: int = 0) -> Judged:
+def judged_by(subject: Subject, model: LoadedBundle, at: np.ndarray) -> Judged:
     """Return the rows at ascending positions with the answers of a model."""
     weights = None if subject.weights is None else subject.weights[at]
-    numbers = np.full(len(at), fold, dtype=np.int64)
-    return Judged(at, numbers, subject.labels[at], answers(model, subject, at), weights)
+    return Judged(at, np.zeros(len(at), dtype=np.int64), subject.labels[at], answers(model, subject, at), weights)
 
 
 def joined(parts: Sequence[Judged]) -> Judged:

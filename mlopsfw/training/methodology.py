@@ -54,7 +54,7 @@ def doubts_of_rows(
     yield from _duplicates(rows.select(*features, subject.task.target), made)
     if subject.classes:
         yield from _imbalance(subject)
-        yield from _classes(subject, made)
+        yield from _classes(subject, folds, made)
     yield from _categories(rows.select(features), made)
 
 
@@ -119,16 +119,30 @@ def _imbalance(subject: Subject) -> Iterator[Doubt]:
         yield Doubt(about="imbalance", says=says)
 
 
-def _classes(subject: Subject, made: Sequence[Fold]) -> Iterator[Doubt]:
-    lacking: dict[str, list[str]] = {}
+def _classes(subject: Subject, folds: Folds, made: Sequence[Fold]) -> Iterator[Doubt]:
+    lacking: dict[int, list[str]] = {}
+    counts = np.bincount(subject.labels, minlength=len(subject.classes))
     for number, fold in enumerate(made, 1):
         for side, index in zip(("training", "validation"), fold, strict=True):
             there = np.bincount(subject.labels[index], minlength=len(subject.classes)) > 0
             for code in np.flatnonzero(~there):
-                lacking.setdefault(repr(subject.classes[code]), []).append(f"the {side} rows of fold {number}")
-    for name, places in list(lacking.items())[:_SHOWN]:
-        says = f"class {name} is missing in {', '.join(places)}: metrics that need it leave these folds out. Write fewer folds."
-        yield Doubt(about="classes", says=says)
+                lacking.setdefault(int(code), []).append(f"the {side} rows of fold {number}")
+    for rare, places in list(lacking.items())[:_SHOWN]:
+        says = f"class {subject.classes[rare]!r} is missing in {', '.join(places)}: metrics that need it leave these folds out. "
+        yield Doubt(about="classes", says=says + _advice(int(counts[rare]), folds, folds.order(subject.task)))
+
+
+def _advice(count: int, folds: Folds, by: str) -> str:
+    """Return what to do about a class with `count` rows that a fold lacks."""
+    if count <= max(2, folds.folds):
+        return f"It has {count:,} rows in all: join it with another class, or leave its rows out."
+    if by == "random":
+        return 'Write by = "stratified", which gives each fold its share.'
+    if by == "group":
+        return f"It is in few values of {folds.group!r}: write fewer folds, or join it with another class."
+    return (
+        "Its rows are close together in time: write fewer folds, join it with another class, or begin with later rows."
+    )
 
 
 def _categories(rows: pl.DataFrame, made: Sequence[Fold]) -> Iterator[Doubt]:

@@ -64,7 +64,13 @@ def losses(judged: Judged, classes: Sequence[object]) -> np.ndarray:
 
 
 def search(
-    rows: pl.DataFrame, loss: np.ndarray, clusters: np.ndarray, *, fewest: int = 30, seed: int = 0
+    rows: pl.DataFrame,
+    loss: np.ndarray,
+    clusters: np.ndarray,
+    *,
+    weights: np.ndarray | None = None,
+    fewest: int = 30,
+    seed: int = 0,
 ) -> list[Slice]:
     """Return the slices that look worst on one half of the clusters, as the other half sees them, the worst first.
 
@@ -75,29 +81,36 @@ def search(
         rows: The columns to slice by. Those of other types are passed over.
         loss: float64 `[rows]`.
         clusters: int64 code of each row's cluster, from 0; a cluster is in one half.
+        weights: float64, how often each row counts in a mean loss; None for once. Zeros alone give no slices.
         fewest: Rows that a slice needs in each half.
         seed: Draws the halves.
     """
+    weights = np.ones(len(loss)) if weights is None else weights
     count = int(clusters.max(initial=-1)) + 1
     draw = np.random.Generator(np.random.PCG64(seed))
     half = draw.permutation(count) < count // 2
     first = half[clusters]
     conditions = list(_conditions(rows, first))
-    if not conditions or not first.any():
+    if not conditions or not first.any() or not weights.any():
         return []
     held: np.ndarray = np.stack([each.holds for each in conditions])
     at = np.flatnonzero(first)
     if len(at) > _MOST:
         at = draw.choice(at, _MOST, replace=False)
-    found = _worst(held[:, at].astype(np.float32), loss[at], [each.column for each in conditions], fewest)
+    found = _worst(
+        held[:, at].astype(np.float32),
+        (loss * weights / weights.mean())[at],
+        [each.column for each in conditions],
+        fewest,
+    )
     second = ~first
     own = np.unique(clusters[second], return_inverse=True)[1]
-    slices = []
+    slices: list[Slice] = []
     for pair in found:
         inside: np.ndarray = np.logical_and(*held[list(pair)])[second]
         if min(inside.sum(), (~inside).sum()) >= fewest:
             where = " and ".join(conditions[at].text for at in dict.fromkeys(pair))
-            slices.append(_seen(where, inside, loss[second], own, seed))
+            slices += _seen(where, inside, loss[second], weights[second], own, seed=seed)
     return slices
 
 
@@ -160,20 +173,24 @@ def _excess(counts: np.ndarray, sums: np.ndarray, loss: np.ndarray, fewest: int)
     return np.where((counts >= fewest) & (others >= fewest) & np.isfinite(values), values, -np.inf)
 
 
-def _seen(where: str, inside: np.ndarray, loss: np.ndarray, clusters: np.ndarray, seed: int) -> Slice:
-    def gap(times: np.ndarray | None) -> dict[str, float]:
-        weight = np.ones(len(loss)) if times is None else times
-        sizes = [weight[inside].sum(), weight[~inside].sum()]
-        if not all(sizes):
-            return {}
-        return {
-            "gap": float(
-                np.average(loss[inside], weights=weight[inside]) - np.average(loss[~inside], weights=weight[~inside])
-            )
-        }
+def _seen(
+    where: str, inside: np.ndarray, loss: np.ndarray, weights: np.ndarray, clusters: np.ndarray, *, seed: int
+) -> Iterator[Slice]:
+    """Yield the slice as the rows of this half see it; nothing where the rows of a side weigh nothing."""
 
+    def means(times: np.ndarray | None) -> list[float]:
+        counted = weights if times is None else times * weights
+        sides = [side for side in (inside, ~inside) if counted[side].any()]
+        return [float(np.average(loss[side], weights=counted[side])) for side in sides]
+
+    def gap(times: np.ndarray | None) -> dict[str, float]:
+        found = means(times)
+        return {"gap": found[0] - found[1]} if len(found) > 1 else {}
+
+    if not gap(None):
+        return
     ends = intervals(gap, clusters, seed=seed, z=_Z).get("gap")
-    own, rest = float(loss[inside].mean()), float(loss[~inside].mean())
+    own, rest = means(None)
     low, high = ends or (None, None)
     confirmed = low is not None and low > 0
-    return Slice(where=where, rows=int(inside.sum()), loss=own, rest=rest, low=low, high=high, confirmed=confirmed)
+    yield Slice(where=where, rows=int(inside.sum()), loss=own, rest=rest, low=low, high=high, confirmed=confirmed)

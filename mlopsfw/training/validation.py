@@ -138,6 +138,15 @@ class Measure(NamedTuple):
 
 def chance(subject: Subject, folds: Sequence[Fold], judged: Judged, metrics: MetricSet) -> dict[str, float]:
     """Return the metrics of a model that always answers with the shares, or the mean, of the training rows of its fold."""
-    parts = [majority(subject.labels[fold.train], len(subject.classes), len(fold.validation)) for fold in folds]
+    weights, classes = subject.weights, len(subject.classes)
+    parts = [
+        majority(
+            subject.labels[fold.train],
+            classes,
+            len(fold.validation),
+            None if weights is None else weights[fold.train],
+        )
+        for fold in folds
+    ]
     main = next(iter(judged.outputs))
     return judged._replace(outputs={main: np.concatenate(parts)}).mean(metrics, subject.task.task)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 
 import msgspec
@@ -13,7 +12,6 @@ from click.testing import CliRunner
 from mlopsfw.cli.root import cli
 from mlopsfw.errors import ConfigError
 from mlopsfw.kernel.base.errors import PluginAborted
-from mlopsfw.kernel.roles.engine import Resources
 from mlopsfw.pipeline.run.child import history
 from mlopsfw.pipeline.run.display import Display
 from mlopsfw.pipeline.run.events import RunStarted
@@ -60,40 +58,8 @@ min_data_in_leaf = 1000
 """
 
 
-class Handle:
-    def __init__(self, run):
-        self._results = []
-        self._thread = threading.Thread(target=lambda: self._results.append(run()))
-        self._thread.start()
-
-    def wait(self, timeout=None):
-        self._thread.join(timeout)
-        return next(iter(self._results), None)
-
-    def cancel(self):
-        self._thread.join()
-
-
-class Here:
-    """An engine that runs an attempt in a thread of this process."""
-
-    slots = 1
-
-    def __init__(self, project, killed):
-        self._project, self._killed = project, killed
-
-    def capacity(self, asked):
-        return Resources(cpus=1)
-
-    def submit(self, spec):
-        handle = Handle(lambda: self._project.step_runner.run(spec, ["."], shared=True))
-        if self._killed is not None and self._killed(handle):
-            raise KeyboardInterrupt
-        return handle
-
-
 @pytest.fixture
-def searching(bench, monkeypatch):
+def searching(bench, here, monkeypatch):
     """Return a function that runs the search in this process, and counts the trainings."""
     bench.write(TOML, rows=ROWS)
     monkeypatch.setattr(LightGbmConfig, "search_space", {})
@@ -111,7 +77,7 @@ def searching(bench, monkeypatch):
     def run(*, resume=False):
         fits.clear()
         with bench.open() as project:
-            monkeypatch.setattr("mlopsfw.project.pipeline._Workers.engine", lambda *_: Here(project, run.killed))
+            monkeypatch.setattr("mlopsfw.project.pipeline._Workers.engine", lambda *_: here(project, run.killed))
             if resume:
                 return project.pipeline.resume(Display(project.workspace, None), project.pipeline.latest(), debug=True)
             return project.pipeline.start(Display(project.workspace, None), debug=True)

@@ -43,7 +43,7 @@ def validate(make_project):
 
     def run(rows, **options):
         bench = Bench(project, next(iter(mlopsfw_steps())), {**PLAIN, **options})
-        bench._attempts = next(runs)
+        bench._attempts = 100 * next(runs)
         made = bench.run({"rows": rows})
         run.review = bench.load(made["review"])
         return bench.load(made["report"]), bench.load(made["predictions"])
@@ -212,13 +212,14 @@ def test_a_class_that_a_fold_lacks_has_probability_0_and_is_told(validate):
     rows = table(400).with_columns(y=pl.Series(y))
     report, predictions = validate(rows, task="multiclass", time="at", exclude=["who"])
     assert "class 'c' is missing in the training rows of fold 1" in about(report)["classes"]
+    assert "close together in time: write fewer folds" in about(report)["classes"]
     first = predictions.filter(fold=1)["probabilities"].list.get(2)
     assert first.to_list() == [0] * first.len()
 
 
 def test_a_fold_with_one_class_to_learn_from_is_an_error_in_words(validate):
     rows = table(400).with_columns(y=(pl.int_range(pl.len()) >= 300).cast(int))
-    with pytest.raises(DataError, match="fold1: each of its 100 training rows has the label 0"):
+    with pytest.raises(DataError, match="fold1 of quick: each of its 100 training rows has the label 0"):
         validate(rows, time="at", exclude=["who"])
 
 
@@ -252,3 +253,30 @@ def test_rows_without_a_label_are_left_out(validate):
     report, predictions = validate(rows, exclude=["who", "at"])
     assert report["rows"] == 300
     assert predictions["y"].null_count() == 0
+
+
+@pytest.mark.parametrize(
+    ("rare", "folds", "advice"),
+    [
+        ([0, 1], {"folds": 3}, "It has 2 rows in all: join it with another class"),
+        (range(0, 50, 5), {"folds": 3, "by": "group", "group": "block"}, "It is in few values of 'block'"),
+    ],
+)
+def test_the_warning_about_a_class_that_a_fold_lacks_says_what_to_do(validate, rare, folds, advice):
+    at = pl.int_range(pl.len())
+    y = pl.when(at.is_in(list(rare))).then(pl.lit("rare")).when(at % 2 == 0).then(pl.lit("a")).otherwise(pl.lit("b"))
+    rows = table(300).with_columns(y=y, block=at // 50)
+    report, _ = validate(rows, task="multiclass", exclude=["who", "at", "block"], folds=folds)
+    assert advice in about(report)["classes"]
+
+
+def test_weights_count_in_every_number_of_the_report(validate):
+    rows = table(400).with_columns(w=pl.Series([0.0, 1.0, 3.0, 1.0] * 100), half=pl.col("x") > 0)
+    options = {"exclude": ["who", "at", "w"], "segments": ["half"], "min_rows": 10}
+    report, predictions = validate(rows, weight="w", **options)
+    plain, _ = validate(rows, **options)
+    for name in ("learned", "segments", "intervals", "slices"):
+        assert report[name] != plain[name]
+    first = predictions.filter(fold=1)
+    right = (first["probability"] >= 0.5).cast(int) == first["y"]
+    assert report["folds"][0]["accuracy"] == pytest.approx(np.average(right, weights=first["w"]))

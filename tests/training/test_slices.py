@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from mlopsfw.training.baselines import majority
 from mlopsfw.training.crossfit import Judged
 from mlopsfw.training.slices import losses, search
 
@@ -77,3 +78,19 @@ def test_the_loss_of_a_row_is_that_of_its_own_label():
     judged = Judged(np.arange(2), np.zeros(2), np.array([1, 0]), {"p": np.array([0.5, 0.0])}, None)
     assert losses(judged, (False, True)) == pytest.approx([np.log(2), 0])
     assert losses(judged._replace(labels=np.array([2.5, 1.0])), ()) == pytest.approx([4, 1])
+
+
+def test_the_loss_of_a_slice_counts_weights():
+    draw = np.random.default_rng(0)
+    rows = pl.DataFrame({"carrier": ["UA", "AA"] * 1000})
+    loss = np.where(np.arange(2000) % 4 == 0, 5.0, draw.exponential(1, 2000))  # half of UA
+    weights = np.where(np.arange(2000) % 4 == 0, 0.0, 1.0)
+    assert search(rows, loss, np.arange(2000))[0].where == "carrier = 'UA'"
+    assert all(each.loss < 2 for each in search(rows, loss, np.arange(2000), weights=weights))
+    assert search(rows, loss, np.arange(2000), weights=np.zeros(2000)) == []
+
+
+def test_the_baseline_of_shares_counts_weights():
+    assert majority(np.array([0, 1, 1]), 2, 1, np.array([2.0, 1.0, 1.0])).tolist() == [0.5]
+    assert majority(np.array([1.0, 4.0]), 0, 1, np.array([2.0, 1.0])).tolist() == [2.0]
+    assert majority(np.array([0, 1]), 2, 1, np.zeros(2)).tolist() == [0.5]

@@ -1,0 +1,45 @@
+"""An engine in this process, for steps that have children."""
+
+import threading
+
+import pytest
+
+from mlopsfw.kernel.roles.engine import Resources
+
+
+class Handle:
+    def __init__(self, run):
+        self._results = []
+        self._thread = threading.Thread(target=lambda: self._results.append(run()))
+        self._thread.start()
+
+    def wait(self, timeout=None):
+        self._thread.join(timeout)
+        return next(iter(self._results), None)
+
+    def cancel(self):
+        self._thread.join()
+
+
+class Here:
+    """An engine that runs an attempt in a thread of this process."""
+
+    slots = 1
+
+    def __init__(self, project, killed):
+        self._project, self._killed = project, killed
+
+    def capacity(self, asked):
+        return Resources(cpus=1)
+
+    def submit(self, spec):
+        handle = Handle(lambda: self._project.step_runner.run(spec, ["."], shared=True))
+        if self._killed is not None and self._killed(handle):
+            raise KeyboardInterrupt
+        return handle
+
+
+@pytest.fixture
+def here():
+    """Return the engine: `here(project, killed)`, where `killed(handle)` says whether a kill of the step follows."""
+    return Here
