@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.hookspecs import hookimpl
     from mlopsfw.kernel.roles.provider import Provider
     from mlopsfw.pipeline.graph.step import StepContext
+    from mlopsfw.pipeline.run.autolog.switch import autolog
     from mlopsfw.pipeline.run.metrics import log_metric, log_metrics
     from mlopsfw.project.facade import Project
     from mlopsfw.project.logged_model import load_model
@@ -35,6 +36,7 @@ _PUBLIC = {
     "ProjectConfig": "mlopsfw.kernel.config",
     "Provider": "mlopsfw.kernel.roles.provider",
     "StepContext": "mlopsfw.pipeline.graph.step",
+    "autolog": "mlopsfw.pipeline.run.autolog.switch",
     "hookimpl": "mlopsfw.kernel.roles.hookspecs",
     "load_model": "mlopsfw.project.logged_model",
     "log_artifact": "mlopsfw.project.script_run",
@@ -60,6 +62,7 @@ __all__ = [
     "Provider",
     "StepContext",
     "__version__",
+    "autolog",
     "hookimpl",
     "load_model",
     "log_artifact",

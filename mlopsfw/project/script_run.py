@@ -68,7 +68,7 @@ class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as ru
         return self._project.ledger.stream(f"run/{self.id}")
 
     def __enter__(self) -> Self:
-        self._open.enter_context(logging_to(self._log))
+        self._open.enter_context(logging_to(self._log, self.log_params))
         self._open.enter_context(_current.open(self))
         return self
 

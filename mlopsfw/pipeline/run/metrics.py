@@ -17,13 +17,14 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, SupportsFloat
+from typing import TYPE_CHECKING, Any, SupportsFloat
 
 import msgspec
 
 from mlopsfw.kernel.base.errors import UsageError
+from mlopsfw.pipeline.run.autolog.switch import watching
 from mlopsfw.pipeline.run.current import Current
 from mlopsfw.pipeline.run.events import MetricsRecorded
 
@@ -256,6 +257,8 @@ def _open_log(function: str) -> MetricLog:
     return log
 
 
-def logging_to(log: MetricLog) -> contextlib.AbstractContextManager[MetricLog]:
-    """Send `log_metric` to `log` inside the block."""
-    return _current.open(log)
+@contextlib.contextmanager
+def logging_to(log: MetricLog, params: Callable[[Mapping[str, Any]], None] | None = None) -> Iterator[MetricLog]:
+    """Send `log_metric`, and what `autolog` sees, to `log` inside the block; and parameters that it sees to `params`."""
+    with _current.open(log), watching(log, params):
+        yield log
