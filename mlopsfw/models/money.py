@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
-from mlopsfw.kernel.base.errors import UsageError
+from mlopsfw.kernel.base.errors import ConfigError, UsageError
 from mlopsfw.kernel.base.lazy import lazy
 from mlopsfw.kernel.roles.hookspecs import hookimpl
 from mlopsfw.kernel.roles.metric import Metric
@@ -24,6 +25,9 @@ else:
 MONEY = "money"
 _TASKS = ("binary", "multiclass", "regression")
 _TWO = 2  # classes
+_PREDICTIONS = 1000  # what a text tells the money of
+_WHOLE = 100  # from here on a text has no fraction
+_Cost = Annotated[float, msgspec.Meta(ge=0)]
 
 
 class MoneyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,12 +44,22 @@ class MoneyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     gain: tuple[tuple[float, ...], ...] = ()
     threshold: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
-    over: float = 0.0
-    under: float = 0.0
+    over: _Cost = 0.0
+    under: _Cost = 0.0
 
     def __post_init__(self) -> None:
-        if any(len(row) != len(self.gain) for row in self.gain):
-            raise UsageError("metric.money.gain is not square", hint="Such as gain = [[0, -5], [-100, 20]].")
+        for row, values in enumerate(self.gain):
+            if len(values) != len(self.gain):
+                raise _wrong(f"row {row} has {len(values)} numbers, and the table has {len(self.gain)} rows")
+            if not all(map(math.isfinite, values)):
+                raise _wrong(f"row {row} holds {next(v for v in values if not math.isfinite(v))}")
+        if len(self.gain) == 1:
+            raise _wrong("it has one class")
+
+
+def _wrong(what: str) -> ConfigError:
+    hint = "A row for each true class and a column for each decision, such as gain = [[0, -5], [-100, 20]]."
+    return ConfigError(f"{what}: it has a finite number for each true class and each decision", key="gain", hint=hint)
 
 
 def money(
@@ -66,12 +80,32 @@ def money(
     p = np.stack([1 - main, main], axis=1) if main.ndim == 1 else main
     gain = np.array(config.gain)
     if len(gain) != p.shape[1]:
-        raise UsageError(f"metric.money.gain has {len(gain)} classes, and the model has {p.shape[1]}")
+        raise UsageError(
+            f"metric.money.gain has {len(gain)} classes, and the model has {p.shape[1]}",
+            hint="Write a row and a column for each class, in the model's order.",
+        )
     if config.threshold is not None and main.ndim == 1:
         chosen = (main >= config.threshold).astype(np.int64)
     else:
         chosen = (p @ gain).argmax(axis=1)
     return float(np.average(gain[labels, chosen], weights=weight))
+
+
+def value_text(name: str, value: float, error: float | None = None, form: str = ".3f") -> str:
+    """Return a metric with its standard error as a text, such as `auc 0.695 ± 0.004`; money as that of 1,000 predictions.
+
+    Args:
+        name: The metric.
+        value: Its value.
+        error: Its standard error; None for none.
+        form: The format of numbers that are no money.
+    """
+    numbers = [value] if error is None else [value, error]
+    if name != MONEY:
+        return f"{name} {' ± '.join(f'{number:{form}}' for number in numbers)}"
+    sums = [_PREDICTIONS * number for number in numbers]
+    texts = [f"{each:,.0f}" if abs(sums[0]) >= _WHOLE else f"{each:.3g}" for each in sums]
+    return f"{name} {' ± '.join(texts)} per {_PREDICTIONS:,} predictions"
 
 
 @hookimpl

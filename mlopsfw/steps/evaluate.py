@@ -17,7 +17,7 @@ from mlopsfw.kernel.roles.provider import Provider
 from mlopsfw.kernel.roles.step import Step
 from mlopsfw.lineage.references import parse_reference
 from mlopsfw.models.disturbances import Kind
-from mlopsfw.models.money import MONEY
+from mlopsfw.models.money import MONEY, value_text
 from mlopsfw.pipeline.graph.step import StepContext
 from mlopsfw.steps.concerns import Bias, bias_of, columns, log_bias, speed_of
 from mlopsfw.steps.disturbed import log_disturbed
@@ -219,7 +219,10 @@ def _compare(
         "gain": gain,
         "better": gain > 0,
     }
-    return compared | _interval(metrics, metric, models, clusters)
+    compared |= _interval(metrics, metric, models, clusters)
+    if metric != MONEY and MONEY in result and MONEY in champion:
+        compared[MONEY] = _compare(metrics, MONEY, results, models, clusters)
+    return compared
 
 
 def _interval(metrics: MetricSet, metric: str, models: tuple[Scored, Scored], clusters: np.ndarray) -> dict[str, float]:
@@ -247,16 +250,26 @@ def _report(context: StepContext, metrics: Mapping[str, Any]) -> None:
             context.log_metric(f"baseline.{name}.{metric}", float(value))
     models = {"model": metrics, **metrics.get("baseline", {})}
     for name, found in models.items():
-        context.log(f"{name}: " + ", ".join(f"{k} {v:.4g}" for k, v in found.items() if isinstance(v, int | float)))
+        numbers = ((k, v) for k, v in found.items() if isinstance(v, int | float))
+        context.log(f"{name}: {', '.join(value_text(k, v, form='.4g') for k, v in numbers)}")
     for name, ends in metrics.get("intervals", {}).items():
         context.log(f"{name}: 95% interval {ends['low']:.4g} to {ends['high']:.4g}")
     if says := metrics.get("against_baseline", {}).get("says"):
         context.log(says)
-    if c := metrics.get("compare"):
-        ends = f" (95% interval of the gain: {c['low']:.4f} to {c['high']:.4f})" if "low" in c else ""
-        context.log(f"{c['metric']} {c['model']:.4f}, the champion's {c['champion']:.4f}{ends}")
+    compared = metrics.get("compare") or {}
+    for each in filter(None, (compared, compared.get(MONEY))):
+        _log_comparison(context, each)
     log_bias(context, metrics.get("bias", {}))
     log_disturbed(context, metrics)
+
+
+def _log_comparison(context: StepContext, c: Mapping[str, Any]) -> None:
+    own, other, *ends = (
+        value_text(c["metric"], c[name], form=".4f") for name in ("model", "champion", "low", "high") if name in c
+    )
+    name = f"{c['metric']} "
+    interval = f" (95% interval of the gain: {' to '.join(each.removeprefix(name) for each in ends)})" if ends else ""
+    context.log(f"{own}, the champion's {other.removeprefix(name)}{interval}")
 
 
 def build(params: EvaluateParams, _host: Host) -> Step:
@@ -268,7 +281,7 @@ def build(params: EvaluateParams, _host: Host) -> Step:
         outputs=("metrics", "champion"),
         plugins=("metric",),
         facts=partial(_facts, params),
-        version=7,
+        version=8,
     )
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from mlopsfw.evaluation import OWN, class_codes
+from mlopsfw.evaluation import OWN, class_codes, value_text
 from mlopsfw.roles import Baseline, Finding, Metric, Metrics, Number, Window
 from mlopsfw_monitor_drift.groups import enough, numbered, student_tail
 
@@ -111,8 +111,8 @@ def _allowed(metric: Metric, before: float, config: DriftConfig) -> float:
 
 
 def _text(name: str, now: float, error: float | None, before: float | None) -> str:
-    margin = "" if error is None else f" ± {error:.3f}"
-    return f"{name} {now:.3f}{margin}" + ("" if before is None else f", was {before:.3f} at evaluation")
+    was = "" if before is None else f", was {value_text(name, before).removeprefix(f'{name} ')} at evaluation"
+    return f"{value_text(name, now, error)}{was}"
 
 
 def _joined(window: Window, groups: NDArray[np.int64] | None, outputs: Sequence[str]) -> pl.DataFrame | None:

@@ -6,8 +6,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from mlopsfw.errors import UsageError
-from mlopsfw.models.money import MoneyConfig, _build, money
+from mlopsfw.errors import ConfigError, UsageError
+from mlopsfw.models.money import MoneyConfig, _build, money, value_text
 from mlopsfw.testing.metric import MetricConformance
 
 
@@ -54,5 +54,31 @@ def test_without_a_table_there_is_no_money_and_a_wrong_one_is_refused():
     assert of(P, LABELS.astype(float)) is None
     with pytest.raises(UsageError, match="3 classes, and the model has 2"):
         of(P, gain=[[0] * 3] * 3)
-    with pytest.raises((UsageError, msgspec.ValidationError), match="not square"):
-        of(P, gain=[[0, 1]])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("gain = [[0, -5], [1]]", "metric.money.gain: row 1 has 1 numbers, and the table has 2 rows"),
+        ("gain = [[0, nan], [1, 2]]", "metric.money.gain: row 0 holds nan"),
+        ("gain = [[5]]", "metric.money.gain: it has one class"),
+        ("over = -3", "metric.money.over: expected `float` >= 0"),
+    ],
+)
+def test_a_wrong_price_is_refused_with_its_place_in_the_file(make_project, options, said):
+    project = make_project(f"[metric.money]\n{options}\n")
+    with pytest.raises(ConfigError) as raised:
+        project.metrics["money"]
+    assert f"mlopsfw.toml:{2 + project_lines(project)}: {said}" in str(raised.value)
+    assert "raised by plugin" not in str(raised.value)
+
+
+def project_lines(project):
+    """Return how many lines come before the table of money."""
+    return (project.root / "mlopsfw.toml").read_text().splitlines().index("[metric.money]")
+
+
+def test_a_text_tells_the_money_of_a_thousand_predictions_and_other_metrics_as_they_are():
+    assert value_text("auc", 0.6951, 0.0042) == "auc 0.695 ± 0.004"
+    assert value_text("money", 3.1254, 0.31) == "money 3,125 ± 310 per 1,000 predictions"
+    assert value_text("money", -0.0123) == "money -12.3 per 1,000 predictions"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -136,6 +137,21 @@ def test_the_metric_of_the_comparison_and_money_have_intervals_also_by_segment_a
         assert each["intervals"]["money"]["low"] < each["money"] < each["intervals"]["money"]["high"]
     assert found["intervals"]["log_loss"]["low"] < found["log_loss"] < found["intervals"]["log_loss"]["high"]
     assert "segments.carrier.*.intervals.money.low" in done.failure.message
+
+
+def test_the_comparison_with_the_champion_tells_the_money_beside_its_metric(models):
+    models.edit("mlopsfw.toml", '"cost <= 5", "cost <= champion.cost + 1"', '"compare.money.low <= compare.money.gain"')
+    with (models.root / "mlopsfw.toml").open("a") as file:
+        file.write("[metric.money]\ngain = [[0, -5], [-10, 20]]\n")
+    done = models.run()
+    assert done.status == "done", done.failure
+    found, champion = evaluated(models, done), evaluated(models, done, "champion")
+    compared = found["compare"]
+    assert compared["metric"] == "auc"
+    assert compared["money"]["gain"] == pytest.approx(found["money"] - champion["money"])
+    told = f"money {1000 * found['money']:,.0f} per 1,000 predictions, the champion's"
+    with models.open() as project:
+        assert told in project.runs.log(done.run, "evaluate")
 
 
 def test_intervals_count_the_values_of_the_group(models):
@@ -317,6 +333,20 @@ def test_a_monitor_judges_the_loss_of_a_bounded_metric_as_it_is(cost, project, b
     seen = msgspec.structs.replace(window(frame, labelled=True), metrics=project.metrics)
     report = examine(against(seen, known), known)
     assert ("cost" in {finding.subject for finding in report.findings}) == worse
+
+
+def test_an_alarm_tells_the_money_of_a_thousand_predictions_beside_auc(make_project):
+    metrics = make_project("[metric.money]\ngain = [[0, -5], [-10, 20]]\n").metrics
+    frame = make(np.random.default_rng(1))
+    seen = msgspec.structs.replace(window(frame, labelled=True), metrics=metrics)
+    known = baseline(frame, metrics={"money": 12.0, "auc": 0.9, "rows": 4000.0})
+    report = examine(against(seen, known), known)
+    (worse,) = [each for each in report.findings if each.subject == "money"]
+    told = re.search(
+        r"money ([\d,]+) ± [\d,]+ per 1,000 predictions, was 12,000 per 1,000 predictions at evaluation", worse.message
+    )
+    assert int(told[1].replace(",", "")) == round(1000 * report.metrics["money"])
+    assert re.search(r"auc 0\.\d+ ± .*money", report.summary)
 
 
 def test_windows_of_a_project_carry_its_metrics(cost, project):
