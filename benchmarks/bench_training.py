@@ -1,6 +1,7 @@
 """Training speed, samples a second: ours with its checkpoints, against a hand-written torch loop and a DataLoader loop.
 
-All three train the same network on the same rows in the same order, and must come to the same weights bit for bit.
+All three train the same network on the same rows in the same order, and must come to the same weights bit for bit. The last one compares rows
+that are read from a Parquet file with rows in memory.
 
 Run: python -m pytest benchmarks/bench_training.py -s -o addopts=--import-mode=importlib
 """
@@ -11,11 +12,15 @@ import math
 import time
 from types import SimpleNamespace
 
+import numpy as np
+import polars as pl
 import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.data import DataLoader, TensorDataset
 
+from mlopsfw.data.tables.handle import TableHandle
+from mlopsfw.roles import TrainingTask
 from mlopsfw_trainer_torch import TorchConfig
 from mlopsfw_trainer_torch.checkpoint import Checkpoints
 from mlopsfw_trainer_torch.device import repeatable
@@ -23,6 +28,8 @@ from mlopsfw_trainer_torch.loop import Training
 from mlopsfw_trainer_torch.network import TabularNetwork
 from mlopsfw_trainer_torch.rows import Rows
 from mlopsfw_trainer_torch.schedule import schedule_of
+from mlopsfw_trainer_torch.streamed import Streamed
+from mlopsfw_trainer_torch.trainer import TorchTrainer
 
 ROWS, COUNTS, WIDTH = 100_000, (20, 100, 4096), 40
 CONFIG = TorchConfig(network="mlp", epochs=2, hidden=(128, 64), batch_size=1024, dropout=0.2)
@@ -144,3 +151,39 @@ def test_samples_a_second(benchmark, rows, tmp_path, peer, target):
     ratio = best[ours] / best[peer]
     benchmark.extra_info["ratio"] = ratio
     print(f"\n{best[ours]:,.0f} samples/s against {best[peer]:,.0f}: {ratio:.2f} x (target {target} x)")
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    """Rows of twenty numbers and two categories."""
+    draw, rows = np.random.default_rng(0), 300_000
+    columns = {f"x{n}": draw.normal(size=rows) for n in range(20)}
+    columns |= {"c": draw.choice(["a", "b", "c"], rows), "d": draw.integers(0, 500, rows).astype(str)}
+    path = tmp_path_factory.mktemp("rows") / "rows.parquet"
+    pl.DataFrame(columns).with_columns(y=pl.col("x0") + pl.col("x1") > 0).write_parquet(path, row_group_size=1 << 17)
+    return TableHandle(pl.scan_parquet(path), rows, "digest")
+
+
+@pytest.mark.parametrize("network", ["mlp", "tabm"])
+def test_rows_read_from_a_file_are_learned_as_fast_as_rows_in_memory(benchmark, file, tmp_path, network):
+    task = TrainingTask(task="binary", target="y")
+    trainers = {
+        memory: TorchTrainer(TorchConfig(network=network, epochs=1, holdout=0.0, batch_size=1024, memory=memory))
+        for memory in ("100GiB", "1kB")
+    }
+    problems = {memory: trainer._prepare(task, file, None) for memory, trainer in trainers.items()}
+    assert [isinstance(each.train, Streamed) for each in problems.values()] == [False, True]
+    seconds = {memory: [] for memory in trainers}
+    for turn in range(3):
+        for memory, trainer in trainers.items():
+            with repeatable(1, 1, CPU):
+                training = trainer.training(problems[memory], task, CPU, mixed=False)
+                start = time.perf_counter()
+                training.run(SILENT, Checkpoints(tmp_path / f"{memory}-{turn}", "bench"))
+                seconds[memory].append(time.perf_counter() - start)
+    benchmark.pedantic(lambda: None, rounds=1)
+    whole, streamed = (file.rows / min(each) for each in seconds.values())
+    benchmark.extra_info["ratio"] = streamed / whole
+    print(
+        f"\n{network}: {streamed:,.0f} samples/s streamed, {whole:,.0f} in memory: {streamed / whole:.2f} x (target 0.9 x)"
+    )

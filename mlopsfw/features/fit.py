@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -12,6 +12,7 @@ import polars as pl
 from mlopsfw.features.derive import with_derived
 from mlopsfw.features.expressions import columns_of
 from mlopsfw.features.plan import Cycle, FeaturePlan, Hash, Lookup, Missing, Operation, Ramp, Scale
+from mlopsfw.features.summary import WholeColumn
 from mlopsfw.features.tables import as_frame, column_type
 from mlopsfw.kernel.base.errors import DataError, UsageError
 from mlopsfw.kernel.base.ids import nearest
@@ -20,6 +21,7 @@ from mlopsfw.kernel.roles.bundle import SignatureColumn
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from mlopsfw.features.summary import Summary
     from mlopsfw.kernel.roles.derived import Derived
     from mlopsfw.kernel.roles.training import TrainingTask
 
@@ -52,34 +54,58 @@ DEFAULT_BINS = 16
 def fit(table: pa.Table | pl.DataFrame, task: TrainingTask) -> FeaturePlan:
     """Return the plan for a table's columns. Raise `DataError` or `UsageError` if a column or an option does not fit."""
     frame = as_frame(table)
-    names, derived, raw = _chosen(frame.columns, task)
-    wishes = _with_personal(read_wishes(task), derived)
-    inputs = [_signature(frame[name]) for name in raw]
+    chosen = choose(frame.columns, task)
+    if chosen.derived:
+        frame = with_derived(frame, chosen.derived, reads(chosen.derived))
+    return plan_of(chosen, task, frame.schema, {name: WholeColumn(frame[name]) for name in chosen.all})
+
+
+def plan_of(
+    chosen: Chosen, task: TrainingTask, schema: Mapping[str, pl.DataType], summaries: Mapping[str, Summary]
+) -> FeaturePlan:
+    """Return the plan for columns that are summarised. Raise as `fit` does."""
+    wishes = _with_personal(read_wishes(task), chosen.derived)
+    inputs = [_signature(name, schema[name], missing=summaries[name].missing) for name in chosen.raw]
     columns = {column.name: column for column in inputs}
-    columns |= {each.name: SignatureColumn(name=each.name, type=each.type, nullable=True) for each in derived}
-    if derived:
-        frame = with_derived(frame, derived, reads(derived))
+    columns |= {each.name: SignatureColumn(name=each.name, type=each.type, nullable=True) for each in chosen.derived}
     operations: list[Operation] = []
-    for name in names:
-        series, column = frame[name], columns[name]
-        operations.extend(_operations(series, column, wishes.get(name, ColumnWish()), task.seed))
-    plan = FeaturePlan(inputs=tuple(inputs), operations=tuple(operations), derived=derived)
+    for name in chosen.names:
+        operations.extend(_operations(summaries[name], columns[name], wishes.get(name, ColumnWish()), task.seed))
+    plan = FeaturePlan(inputs=tuple(inputs), operations=tuple(operations), derived=chosen.derived)
     plan.check()
     return plan
 
 
 def training_columns(columns: Sequence[str], task: TrainingTask) -> list[str]:
     """Return those columns of a table that a training reads: inputs of the model, labels and weights. Raise as `fit` does."""
-    _, _, raw = _chosen(columns, task)
-    return list(dict.fromkeys([*raw, task.target, *filter(None, (task.weight,))]))
+    return list(dict.fromkeys([*choose(columns, task).raw, task.target, *filter(None, (task.weight,))]))
 
 
-def _chosen(columns: Sequence[str], task: TrainingTask) -> tuple[list[str], tuple[Derived, ...], list[str]]:
-    """Return the columns to learn from, the derived columns that they need, and the table's columns that both are made of."""
+class Chosen(NamedTuple):
+    """The columns of a training.
+
+    Args:
+        names: The columns to learn from.
+        derived: The derived columns that they need.
+        raw: The table's columns that both are made of.
+    """
+
+    names: list[str]
+    derived: tuple[Derived, ...]
+    raw: list[str]
+
+    @property
+    def all(self) -> list[str]:
+        """The table's columns, and the derived ones to learn from."""
+        return list(dict.fromkeys([*self.raw, *self.names]))
+
+
+def choose(columns: Sequence[str], task: TrainingTask) -> Chosen:
+    """Return which of a table's columns a training needs. Raise as `fit` does."""
     names = learned_columns([*columns, *(each.name for each in task.derived)], task)
     derived = used(task.derived, names)
     made = {each.name for each in derived}
-    return names, derived, [name for name in dict.fromkeys([*names, *reads(derived)]) if name not in made]
+    return Chosen(names, derived, [name for name in dict.fromkeys([*names, *reads(derived)]) if name not in made])
 
 
 def learned_columns(columns: list[str], task: TrainingTask) -> list[str]:
@@ -134,48 +160,53 @@ def read_wishes(task: TrainingTask) -> dict[str, ColumnWish]:
     return wishes
 
 
-def _signature(series: pl.Series) -> SignatureColumn:
-    kind = column_type(series.dtype)
+def _signature(name: str, dtype: pl.DataType, *, missing: bool) -> SignatureColumn:
+    kind = column_type(dtype)
     if kind is None:
         raise DataError(
-            f"column {series.name!r} holds {series.dtype}, and no feature can be made from it",
+            f"column {name!r} holds {dtype}, and no feature can be made from it",
             hint="Add it to `exclude`, or convert it to a number, text, boolean, date or datetime in an earlier step.",
         )
-    missing = series.null_count() > 0 or (series.dtype.is_float() and bool(series.is_nan().any()))
-    return SignatureColumn(name=series.name, type=kind, nullable=missing)
+    return SignatureColumn(name=name, type=kind, nullable=missing)
 
 
-def _operations(series: pl.Series, column: SignatureColumn, wish: ColumnWish, seed: int) -> Iterator[Operation]:
-    category = column.type == "string" or wish.kind == "category" or wish.buckets > 0
+def is_category(kind: str, wish: ColumnWish) -> bool:
+    """Return whether a column of a type and with options is a category."""
+    return kind == "string" or wish.kind == "category" or wish.buckets > 0
+
+
+def _operations(summary: Summary, column: SignatureColumn, wish: ColumnWish, seed: int) -> Iterator[Operation]:
+    category = is_category(column.type, wish)
     if category and column.type not in ("string", "integer"):
         raise UsageError(f"column {column.name!r} is of type {column.type} and cannot be a category")
     if wish.kind == "number" and column.type in ("string", "date", "datetime"):
         raise UsageError(f"column {column.name!r} is of type {column.type} and cannot be a number")
     if category:
-        yield _category(series.cast(pl.String), wish, seed)
+        yield _category(summary, column.name, wish, seed)
     elif column.type in ("date", "datetime"):
         parts = ("hour", "weekday", "month") if column.type == "datetime" else ("weekday", "month")
         for part in parts:
             yield Cycle(column=column.name, part=part)  # type: ignore[arg-type]  # each is a Part
     else:
-        yield from _number(series, column, wish)
+        yield from _number(summary, column, wish)
 
 
-def _category(texts: pl.Series, wish: ColumnWish, seed: int) -> Operation:
-    counts = texts.drop_nulls().alias("text").value_counts()  # a column may be called "count"
-    if not wish.buckets and not wish.pii:
+def _category(summary: Summary, name: str, wish: ColumnWish, seed: int) -> Operation:
+    if wish.buckets:
+        return Hash(column=name, buckets=wish.buckets, seed=seed)
+    counts = summary.counts
+    if not wish.pii:
         frequent = counts.filter(pl.col("count") >= _SEEN)["text"].sort()
         if len(frequent) <= _VOCABULARY:
-            return Lookup(column=texts.name, values=tuple(frequent.to_list()))
+            return Lookup(column=name, values=tuple(frequent.to_list()))
     suited = 1 << (2 * max(counts.height, 1) - 1).bit_length()  # a power of two, at least twice the categories
     fewest, most = _BUCKETS
-    return Hash(column=texts.name, buckets=wish.buckets or min(max(suited, fewest), most), seed=seed)
+    return Hash(column=name, buckets=min(max(suited, fewest), most), seed=seed)
 
 
-def _number(series: pl.Series, column: SignatureColumn, wish: ColumnWish) -> Iterator[Operation]:
-    values = series.cast(pl.Float64).drop_nulls().to_numpy()
-    values = values[np.isfinite(values)]
-    yield _scale(column, values)
+def _number(summary: Summary, column: SignatureColumn, wish: ColumnWish) -> Iterator[Operation]:
+    values = summary.values
+    yield _scale(column, summary)
     if column.nullable:
         yield Missing(column=column.name)
     bins = 0 if wish.pii else DEFAULT_BINS if wish.bins is None else wish.bins  # edges are values
@@ -195,13 +226,13 @@ def _edges(values: np.ndarray, bins: int) -> tuple[float, ...]:
     return tuple(quantiles[distinct].tolist()) if np.isfinite(width) else ()
 
 
-def _scale(column: SignatureColumn, values: np.ndarray) -> Scale:
+def _scale(column: SignatureColumn, summary: Summary) -> Scale:
     if column.type == "boolean":
         return Scale(column=column.name, mean=0.5, factor=2.0)
+    values = summary.values
     if not values.size:
         return Scale(column=column.name, mean=0.0, factor=1.0)
-    with np.errstate(over="ignore"):
-        mean, spread = float(values.mean()), float(values.std())
+    mean, spread = summary.moments
     if not np.isfinite(mean) or not np.isfinite(spread):  # values near the largest float: use their middle
         mean, spread = float(np.quantile(values, 0.5, method="lower")), float(np.abs(values).max())
     factor = 1.0 / spread if spread > 0 else 1.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,14 +34,22 @@ def rows_with_label(data: TrainingData, task: TrainingTask, columns: Sequence[st
 
 def labelled(data: TrainingData, task: TrainingTask, which: str) -> pl.LazyFrame:
     """Return the rows that have a label, unread. NaN is no label. Raise `DataError` if there is no target column."""
+    check_target(data, task, which)
     rows: pl.LazyFrame = data.lazy()
     schema = rows.collect_schema()
-    if task.target not in schema:
+    return rows.filter(with_label(task.target, schema))
+
+
+def check_target(data: TrainingData, task: TrainingTask, which: str) -> None:
+    """Raise `DataError` if there is no target column."""
+    if task.target not in data.schema.names:
         raise DataError(f"the {which} rows lack the target column {task.target!r}")
-    target = pl.col(task.target)
-    return rows.filter(
-        target.is_not_null() & target.is_not_nan() if schema[task.target].is_float() else target.is_not_null()
-    )
+
+
+def with_label(target: str, schema: Mapping[str, pl.DataType]) -> pl.Expr:
+    """Return the expression of whether a row has a label. NaN is no label."""
+    label = pl.col(target)
+    return label.is_not_null() & label.is_not_nan() if schema[target].is_float() else label.is_not_null()
 
 
 def numbers(labels: pl.Series) -> np.ndarray:
@@ -76,12 +84,18 @@ def row_weights(rows: pl.DataFrame, task: TrainingTask) -> np.ndarray | None:
     return check_weights(rows[task.weight], np.float32)
 
 
-def check_weights(column: pl.Series, dtype: type[np.floating] = np.float64) -> np.ndarray:
-    """Return a column of weights as numbers of a type, 0 for a null. Raise `DataError` if they are no weights."""
+def check_weights(column: pl.Series, dtype: type[np.floating] = np.float64, *, some: bool = True) -> np.ndarray:
+    """Return a column of weights as numbers of a type, 0 for a null. Raise `DataError` if they are no weights.
+
+    Args:
+        column: The weights.
+        dtype: The type.
+        some: Whether all of them being zero is an error, as it is for a whole table but not for a part of it.
+    """
     if not (column.dtype.is_numeric() or column.dtype == pl.Boolean):
         raise DataError(f"the weights in {column.name!r} must be numbers, not {column.dtype}")
     with np.errstate(over="ignore"):
         values: np.ndarray = column.cast(float).fill_null(0.0).to_numpy().astype(dtype)
-    if not (np.isfinite(values).all() and (values >= 0).all() and values.any()):
+    if not (np.isfinite(values).all() and (values >= 0).all() and (values.any() or not some)):
         raise DataError(f"the weights in {column.name!r} must be finite, not negative, and not all zero")
     return values

@@ -16,25 +16,37 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import polars as pl
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mlopsfw import errors
 from mlopsfw.features import FeaturePlan
+from mlopsfw.features.blocks import Blocks, Part, read_handle, write_handle
 from mlopsfw.roles import TrainingTask
 from mlopsfw_trainer_torch import TorchConfig
 from mlopsfw_trainer_torch.rows import Rows, Target
+from mlopsfw_trainer_torch.streamed import Encoder, Streamed
 
 if TYPE_CHECKING:
     from mlopsfw.roles import TrainingContext
     from mlopsfw_trainer_torch.checkpoint import Checkpoints
-    from mlopsfw_trainer_torch.trainer import Problem
+    from mlopsfw_trainer_torch.problem import Problem
 
 _RESTARTS = 3
 _POLLED = 0.05
 _PATIENCE = 15.0
 _ROWS, _SPEC, _REPORTS, _ERROR, _LOG = "rows.safetensors", "spec.json", "reports.jsonl", "error.json", "launcher.log"
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How rows are read that do not fit into memory: see `Blocks` and `Encoder`. The handle lies in a file beside."""
+
+    columns: tuple[str, ...]
+    part: Part
+    sizes: tuple[int, ...]
+    of_class: tuple[float, ...]
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,6 +56,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         config, task: As the trainer got them.
         plan: The feature plan as JSON; None for a user's module.
         target: How labels became numbers: task, classes, mean, scale.
+        readings: `train` and `valid`, where their rows are read from the table's files.
         checkpoints, identity: Where checkpoints lie, and whose they are.
         parent: The process that waits. Without it, the others end.
     """
@@ -52,6 +65,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     task: TrainingTask
     plan: str | None
     target: tuple[str, tuple[str | int | bool, ...], float, float]
+    readings: dict[str, Reading]
     checkpoints: str
     identity: str
     parent: int
@@ -72,7 +86,7 @@ def run_processes(
     target = problem.target
     spec = Spec(
         config=config, task=task, plan=None if problem.plan is None else problem.plan.to_json().decode(),
-        target=(target.task, target.classes, target.mean, target.scale), checkpoints=str(checkpoints.folder),
+        target=(target.task, target.classes, target.mean, target.scale), readings=_readings(problem, folder), checkpoints=str(checkpoints.folder),
         identity=checkpoints.identity, parent=os.getpid(),
     )  # fmt: skip
     (folder / _SPEC).write_bytes(msgspec.json.encode(spec))
@@ -96,14 +110,37 @@ def read_spec(folder: Path) -> Spec:
 
 def read_problem(spec: Spec, folder: Path) -> Problem:
     """Return the problem, with its rows on the CPU."""
-    from mlopsfw_trainer_torch.trainer import Problem
+    from mlopsfw_trainer_torch.problem import Problem
 
     tensors = load_file(folder / _ROWS)
     plan = None if spec.plan is None else FeaturePlan.from_json(spec.plan.encode())
-    train, valid = (_rows(name, tensors) for name in ("train", "valid"))
+    target = Target(*spec.target)
+    train, valid = (_rows(name, tensors) or _streamed(name, spec, plan, target, folder) for name in ("train", "valid"))
     if train is None:
         raise errors.DataError(f"{folder / _ROWS} has no training rows")
-    return Problem((), plan, Target(*spec.target), train, valid, 0)
+    return Problem((), plan, target, train, valid, 0)
+
+
+def _readings(problem: Problem, folder: Path) -> dict[str, Reading]:
+    """Write the handles of the rows that are not in memory; return how they are read."""
+    readings = {}
+    for name, rows in (("train", problem.train), ("valid", problem.valid)):
+        if isinstance(rows, Streamed):
+            blocks = rows.blocks
+            write_handle(blocks.data, folder / f"{name}.handle")
+            readings[name] = Reading(
+                columns=blocks.columns, part=blocks.part, sizes=blocks.sizes, of_class=rows.encoder.of_class
+            )
+    return readings
+
+
+def _streamed(name: str, spec: Spec, plan: FeaturePlan | None, target: Target, folder: Path) -> Streamed | None:
+    reading = spec.readings.get(name)
+    if reading is None or plan is None:
+        return None
+    blocks = Blocks(read_handle(folder / f"{name}.handle"), reading.columns, reading.part, reading.sizes)
+    encoder = Encoder(plan, target, spec.task, reading.of_class, torch.device("cpu"))
+    return Streamed(blocks, encoder, pl.DataFrame())
 
 
 class Reports:
@@ -196,8 +233,8 @@ def _relay(folder: Path, done: int, context: TrainingContext) -> int:
     return done
 
 
-def _named(which: str, rows: Rows | None) -> dict[str, Tensor]:
-    if rows is None:
+def _named(which: str, rows: Rows | Streamed | None) -> dict[str, Tensor]:
+    if not isinstance(rows, Rows):
         return {}
     tensors = {f"{which}.input.{number:06d}": each for number, each in enumerate(rows.inputs)} | {
         f"{which}.target": rows.target

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ from torch.nn import functional
 
 from mlopsfw.errors import DataError, PluginError
 from mlopsfw_trainer_torch.peers import Alone, add_all
+from mlopsfw_trainer_torch.rows import Rows
+from mlopsfw_trainer_torch.streamed import Order, Streamed
 from mlopsfw_trainer_torch.tabm import mean_logits
 
 if TYPE_CHECKING:
@@ -21,7 +24,6 @@ if TYPE_CHECKING:
     from mlopsfw_trainer_torch import TorchConfig
     from mlopsfw_trainer_torch.checkpoint import Checkpoints
     from mlopsfw_trainer_torch.peers import Peers
-    from mlopsfw_trainer_torch.rows import Rows
     from mlopsfw_trainer_torch.schedule import Schedule
 
 _SECONDS_BETWEEN = 2.0  # between checkpoints of short epochs: repeating less time is cheaper than storing it
@@ -74,15 +76,16 @@ class Training:
     """
 
     def __init__(
-        self, network: nn.Module, train: Rows, valid: Rows | None, task: str, config: TorchConfig, *, schedule: Schedule, seed: int,
-        mixed: bool, loss: Loss | None = None, transform: Transform | None = None, peers: Peers | None = None,
+        self, network: nn.Module, train: Rows | Streamed, valid: Rows | Streamed | None, task: str, config: TorchConfig, *,
+        schedule: Schedule, seed: int, mixed: bool, loss: Loss | None = None, transform: Transform | None = None,
+        peers: Peers | None = None,
     ) -> None:  # fmt: skip
         self.network, self._train, self._valid, self._task, self._config = network, train, valid, task, config
         self._loss, self._transform = loss or loss_of(task), transform
         self._forward = torch.compile(network) if config.compile else network
         self._evaluated_at_once = schedule.batch_size if config.module else _EVALUATED_AT_ONCE
         self.schedule = schedule
-        self.device = train.target.device
+        self.device = train.device
         self.optimizer = torch.optim.AdamW(
             network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
@@ -93,9 +96,13 @@ class Training:
         self.average = _copied(network.state_dict()) if config.ema else {}
         self.progress = Progress(parts=config.accumulate)
         self._mixed, self._seed, self._peers = mixed, seed, peers or Alone()
+        count = self._peers.count
+        shared = isinstance(train, Rows)  # each process has a part of each batch, not batches of its own
+        self._own = schedule.batch_size if shared else max(1, schedule.batch_size // count)
+        self._rows = len(train) if shared else len(train) // count * count
         # Few rows that are left over join the batch before them: batch normalisation cannot learn from one row a process.
-        few = 2 * self._peers.count - 1
-        self._batches = max(1, math.ceil((len(train) - few) / schedule.batch_size))
+        few = 2 * count - 1 if shared else 1
+        self._batches = max(1, math.ceil(((self._rows if shared else self._rows // count) - few) / self._own))
 
     # -- running ---------------------------------------------------------------------------------------------------------
 
@@ -118,25 +125,37 @@ class Training:
         return self._valid is not None and 0 < schedule.patience <= p.epoch - 1 - p.best_epoch
 
     def _run_epoch(self, context: TrainingContext, checkpoints: Checkpoints) -> None:
-        p, size, every = self.progress, self.schedule.batch_size, self._config.checkpoint_every
+        p, every = self.progress, self._config.checkpoint_every
         self.sampler.set_state(self.order_state)
-        order = torch.randperm(len(self._train), generator=self.sampler).to(self.device)
         self.network.train()
-        while p.batch < self._batches:
-            end = None if p.batch + 1 == self._batches else (p.batch + 1) * size
-            self._step(order[p.batch * size : end], context, checkpoints)
-            p.batch, p.step = p.batch + 1, p.step + 1
-            if every and p.step % every == 0 and p.batch < self._batches:
-                self._check_loss(self.loss_sum, checkpoints)
-                checkpoints.save(self)
-                context.progress(f"epoch {p.epoch + 1} of {self.schedule.epochs}", self._share())
+        with closing(self._batches_left()) as batches:
+            for rows, share, count in batches:
+                self._step(rows, share, count, checkpoints, context)
+                p.batch, p.step = p.batch + 1, p.step + 1
+                if every and p.step % every == 0 and p.batch < self._batches:
+                    self._check_loss(self.loss_sum, checkpoints)
+                    checkpoints.save(self)
+                    context.progress(f"epoch {p.epoch + 1} of {self.schedule.epochs}", self._share())
         self._check_loss(self.loss_sum, checkpoints)
         self._end_epoch(context, checkpoints)
 
-    def _step(self, index: Tensor, context: TrainingContext, checkpoints: Checkpoints) -> None:
+    def _batches_left(self) -> Generator[tuple[Rows, float, int]]:
+        """Yield this process's rows of each batch that is left, their share of the batch's loss, and the rows of the whole batch."""
+        p, peers, size = self.progress, self._peers, self._own
+        if isinstance(self._train, Streamed):
+            order = Order(self._seed, p.epoch, size, self._batches, (peers.rank, peers.count))
+            for rows in self._train.batches(order, p.batch):
+                self._seed_step()
+                yield rows, self._share_of(rows), len(rows) * peers.count
+            return
+        order_of_rows = torch.randperm(len(self._train), generator=self.sampler).to(self.device)
+        for batch in range(p.batch, self._batches):
+            whole = order_of_rows[batch * size : None if batch + 1 == self._batches else (batch + 1) * size]
+            yield *self._part(self._train, whole), len(whole)
+
+    def _step(self, rows: Rows, share: float, count: int, checkpoints: Checkpoints, context: TrainingContext) -> None:
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
-        rows, share = self._part(index)
         if self._transform is not None:
             rows = replace(rows, inputs=self._transform(*rows.inputs))
         loss = self._gradients(rows, share, context)
@@ -148,19 +167,31 @@ class Training:
             nn.utils.clip_grad_norm_(self.network.parameters(), self._config.clip)
         self.optimizer.step()
         self._follow()
-        self.loss_sum += loss * len(index)
+        self.loss_sum += loss * count
 
-    def _part(self, index: Tensor) -> tuple[Rows, float]:
+    def _part(self, train: Rows, index: Tensor) -> tuple[Rows, float]:
         """Return this process's rows of a batch, and their share of the batch's loss."""
         peers = self._peers
         if peers.count == 1:
-            return self._train.at(index), 1.0
-        # The state of the generator is that of the step, so a checkpoint of one process serves all of them.
-        torch.manual_seed(((self._seed * 1_000_003 + self.progress.step) * 65_537 + peers.rank) % 2**63)
-        rows, whole = self._train.at(index[peers.rank :: peers.count]), index
-        if self._train.weight is None:
+            return train.at(index), 1.0
+        self._seed_step()
+        rows, whole = train.at(index[peers.rank :: peers.count]), index
+        if train.weight is None:
             return rows, len(rows) / len(whole)
-        return rows, _mass(rows) / max(float(self._train.weight[whole].sum()), _LEAST)
+        return rows, _mass(rows) / max(float(train.weight[whole].sum()), _LEAST)
+
+    def _seed_step(self) -> None:
+        """Give the generator the state of the step, so that a checkpoint of one process serves all of them."""
+        peers = self._peers
+        if peers.count > 1:
+            torch.manual_seed(((self._seed * 1_000_003 + self.progress.step) * 65_537 + peers.rank) % 2**63)
+
+    def _share_of(self, rows: Rows) -> float:
+        """Return the share that this process's batch has in the loss of all processes' batches."""
+        if self._peers.count == 1:
+            return 1.0
+        mass = _mass(rows)
+        return mass / max(self._sum(mass), _LEAST)
 
     def _gradients(self, rows: Rows, share: float, context: TrainingContext) -> Tensor:
         """Compute a batch's gradients; return its loss. Out of memory halves, once, what is computed at a time."""
@@ -250,8 +281,8 @@ class Training:
 
     def _end_epoch(self, context: TrainingContext, checkpoints: Checkpoints) -> None:
         p = self.progress
-        train_loss = float(self.loss_sum) / len(self._train)
-        valid_loss = None if self._valid is None else self._agreed(self.evaluate(self._valid))
+        train_loss = float(self.loss_sum) / self._rows
+        valid_loss = None if self._valid is None else self._valid_loss(self._valid)
         if valid_loss is not None:
             self._check_loss(valid_loss, checkpoints, "validation loss")
         score = train_loss if valid_loss is None else valid_loss
@@ -267,13 +298,22 @@ class Training:
         self.loss_sum.zero_()
         context.progress(f"epoch {p.epoch} of {self.schedule.epochs}", self._share())
 
-    def _agreed(self, value: float) -> float:
-        """Return the mean of a number over all processes: they must all take the same epoch for the best."""
+    def _valid_loss(self, rows: Rows | Streamed) -> float:
+        """Return the mean loss over rows: the same number in all processes, since they must all take the same epoch for the best."""
+        if isinstance(rows, Rows):
+            return self._sum(self.evaluate(rows)) / self._peers.count
+        loss = mass = 0.0
+        for some in rows.in_order((self._peers.rank, self._peers.count)):
+            loss, mass = loss + self.evaluate(some) * _mass(some), mass + _mass(some)
+        return self._sum(loss) / max(self._sum(mass), _LEAST)
+
+    def _sum(self, value: float) -> float:
+        """Return the sum of a number over all processes."""
         if self._peers.count == 1:
             return value
         values = torch.tensor([value], dtype=torch.float64, device=self.device)
         self._peers.add(values)
-        return float(values) / self._peers.count
+        return float(values)
 
     def _share(self) -> float:
         return (self.progress.epoch + self.progress.batch / self._batches) / self.schedule.epochs

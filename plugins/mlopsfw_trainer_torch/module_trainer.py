@@ -23,8 +23,10 @@ from mlopsfw_trainer_torch.module import (
     try_module,
 )  # fmt: skip
 from mlopsfw_trainer_torch.module_export import export_module
+from mlopsfw_trainer_torch.problem import Problem, target_of
 from mlopsfw_trainer_torch.rows import Rows, held_out, weights_of
-from mlopsfw_trainer_torch.trainer import Problem, TorchTrainer, target_of
+from mlopsfw_trainer_torch.streamed import few
+from mlopsfw_trainer_torch.trainer import TorchTrainer
 
 if TYPE_CHECKING:
     import polars as pl
@@ -82,8 +84,9 @@ class ModuleTrainer(TorchTrainer):
     def _network(self, problem: Problem, task: TrainingTask, device: torch.device) -> UserNetwork:
         network = build_module(self._config, problem.target.outputs).to(device)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            few = problem.train.at(torch.arange(min(2, len(problem.train)))).to(device)
-            try_module(network, self._loop_options(task)["loss"], few, self._config)
+            rows = few(problem.train)
+            two = rows.at(torch.arange(min(2, len(rows)))).to(device)
+            try_module(network, self._loop_options(task)["loss"], two, self._config)
         return network
 
     def _code(self) -> str:
@@ -96,7 +99,7 @@ class ModuleTrainer(TorchTrainer):
         files = {name: folder / name for name in ("model.onnx", "weights.safetensors")}
         network: Any = training.network
         export_weights(network.module, files["weights.safetensors"])
-        rows = problem.train if problem.valid is None else problem.valid
+        rows = few(problem.train if problem.valid is None else problem.valid)
         probed = rows.at(torch.arange(min(_COMPARED, len(rows))))
         difference = export_module(network, problem.target, self._inputs, probed, files["model.onnx"])
         return files, {"module": self._config.module, "export_difference": float(f"{difference:.1e}")}

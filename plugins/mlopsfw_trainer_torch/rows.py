@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
@@ -41,6 +42,23 @@ class Rows:
         """Return the rows at `index`."""
         weight = None if self.weight is None else self.weight[index]
         return type(self)(tuple(each[index] for each in self.inputs), self.target[index], weight)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors lie."""
+        return self.target.device
+
+    def digest(self) -> bytes:
+        """Return the digest of the values."""
+        digest = hashlib.sha256()
+        for tensor in (*self.inputs, self.target, *([] if self.weight is None else [self.weight])):
+            digest.update(np.ascontiguousarray(tensor.numpy()).data)
+        return digest.digest()
+
+    def part(self, start: int, stop: int) -> Self:
+        """Return the rows from `start` to `stop`, which share the memory of these."""
+        weight = None if self.weight is None else self.weight[start:stop]
+        return type(self)(tuple(each[start:stop] for each in self.inputs), self.target[start:stop], weight)
 
     def to(self, device: torch.device) -> Self:
         """Return the rows on `device`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import numpy as np
@@ -13,8 +13,6 @@ import torch
 
 from mlopsfw import evaluation
 from mlopsfw.features import FeaturePlan
-from mlopsfw.features.fit import training_columns
-from mlopsfw.features.labels import classes_of, numbers, rows_with_label
 from mlopsfw.roles import TASK_OUTPUTS, TrainedModel
 from mlopsfw_trainer_torch.attributions import attributions
 from mlopsfw_trainer_torch.checkpoint import Checkpoints
@@ -23,14 +21,14 @@ from mlopsfw_trainer_torch.export import check_export, export_onnx, export_weigh
 from mlopsfw_trainer_torch.importance import importance
 from mlopsfw_trainer_torch.launch import check_devices, run_processes
 from mlopsfw_trainer_torch.loop import Training
-from mlopsfw_trainer_torch.rows import Rows, Target, balanced, held_out, tensors
+from mlopsfw_trainer_torch.problem import Problem, prepare
+from mlopsfw_trainer_torch.rows import Rows, Target, balanced
 from mlopsfw_trainer_torch.schedule import schedule_of
+from mlopsfw_trainer_torch.streamed import Streamed, few, measured
 from mlopsfw_trainer_torch.tabm import network_of
 
 if TYPE_CHECKING:
-    import polars as pl
-
-    from mlopsfw.roles import Ability, SignatureColumn, TrainingContext, TrainingData, TrainingTask
+    from mlopsfw.roles import Ability, TrainingContext, TrainingData, TrainingTask
     from mlopsfw_trainer_torch import TorchConfig
     from mlopsfw_trainer_torch.export import Network
     from mlopsfw_trainer_torch.peers import Peers
@@ -69,6 +67,9 @@ class TorchTrainer:
         check_devices(self._config, device)
         context.progress("preparing rows", 0.0)
         problem = self._prepare(task, train, valid)
+        if isinstance(problem.train, Streamed):
+            context.log_metric("streamed_rows", len(problem.train))
+            context.progress("reading rows as they are needed: they do not fit into `memory`", 0.0)
         with repeatable(task.seed, self._config.threads, device, strict=not self._config.module):
             training = self.training(problem, task, device, mixed=mixed)
             checkpoints = Checkpoints(context.checkpoints, self._identity(problem, task, device, mixed=mixed))
@@ -86,7 +87,7 @@ class TorchTrainer:
         """Return the training of a prepared problem, at its beginning."""
         c, train = self._config, problem.train
         network = self._network(problem, task, device)
-        if c.class_weights == "balanced" and task.task != "regression":
+        if c.class_weights == "balanced" and task.task != "regression" and isinstance(train, Rows):
             train = balanced(train, len(problem.target.classes))
         valid = None if problem.valid is None else problem.valid.to(device)
         return Training(
@@ -97,7 +98,7 @@ class TorchTrainer:
     # -- what a user's module has otherwise ----------------------------------------------------------------------------------
 
     def _prepare(self, task: TrainingTask, train: TrainingData, valid: TrainingData | None) -> Problem:
-        return _prepare(task, train, valid, self._config)
+        return prepare(task, train, valid, self._config)
 
     def _network(self, problem: Problem, task: TrainingTask, device: torch.device) -> torch.nn.Module:
         del task
@@ -121,7 +122,7 @@ class TorchTrainer:
         files["plan.json"].write_bytes(plan.to_json())
         export_weights(network, files["weights.safetensors"])
         export_onnx(cast("Network", network), problem.target, files["model.onnx"])
-        rows = (problem.train if problem.valid is None else problem.valid).to(training.device)
+        rows = few(problem.train if problem.valid is None else problem.valid).to(training.device)
         probed = rows.at(torch.arange(min(_PROBED, len(rows)), device=training.device))
         expected = outputs_of(training.logits(probed), problem.target)
         difference = check_export(files["model.onnx"], probed, expected, problem.target.scale)
@@ -141,10 +142,8 @@ class TorchTrainer:
         )
         digest = hashlib.sha256(settings)
         digest.update(b"" if problem.plan is None else problem.plan.to_json())
-        for rows in filter(None, (problem.train, problem.valid)):
-            for tensor in (*rows.inputs, rows.target, rows.weight):
-                if tensor is not None:
-                    digest.update(np.ascontiguousarray(tensor.numpy()).data)
+        digest.update(problem.train.digest())
+        digest.update(b"" if problem.valid is None else problem.valid.digest())
         return digest.hexdigest()
 
     def _result(
@@ -167,56 +166,10 @@ class TorchTrainer:
         )
 
 
-class Problem(NamedTuple):
-    """What to learn, prepared.
-
-    Args:
-        inputs: The columns of a request.
-        plan: Makes features of them; None for a user's module.
-        target: How labels become numbers.
-        train, valid: The rows to learn from, and those to stop by.
-        unlabelled: Rows that were skipped.
-    """
-
-    inputs: tuple[SignatureColumn, ...]
-    plan: FeaturePlan | None
-    target: Target
-    train: Rows
-    valid: Rows | None
-    unlabelled: int
-    validation: str = "valid"
-    """The name of the rows that stop the training: `valid` if they were connected, `holdout` if they come out of the training rows."""
-
-
-def _prepare(task: TrainingTask, train: TrainingData, valid: TrainingData | None, config: TorchConfig) -> Problem:
-    columns = training_columns(train.schema.names, task)
-    timed = task.time in train.schema.names and task.time not in columns
-    frame = rows_with_label(train, task, [*columns, task.time] if timed else columns, "training")
-    plan = FeaturePlan.fit(frame, task)
-    target = target_of(frame, task)
-    rows = tensors(frame, plan, target, task)
-    unlabelled = train.rows - frame.height
-    if valid is not None and valid.rows:
-        checked = rows_with_label(valid, task, valid.schema.names, "validation")
-        return Problem(plan.inputs, plan, target, rows, tensors(checked, plan, target, task), unlabelled)
-    times = frame[task.time] if task.time in frame.columns else None
-    held = 0 if config.patience == 0 else int(config.holdout * frame.height)
-    return Problem(plan.inputs, plan, target, *held_out(rows, times, held, task.seed), unlabelled, "holdout")
-
-
 def _plan(problem: Problem) -> FeaturePlan:
     if problem.plan is None:
         raise TypeError("a network for tables needs a feature plan")
     return problem.plan
-
-
-def target_of(frame: pl.DataFrame, task: TrainingTask) -> Target:
-    """Return how the labels of the training rows become numbers. Raise `DataError` if they do not fit the task."""
-    labels = frame[task.target]
-    if task.task == "regression":
-        values = numbers(labels)
-        return Target(task.task, (), float(values.mean()), float(values.std()) or 1.0)
-    return Target(task.task, classes_of(labels, task.task))
 
 
 def _facts(training: Training, problem: Problem) -> dict[str, Any]:
@@ -230,6 +183,7 @@ def _facts(training: Training, problem: Problem) -> dict[str, Any]:
         "rows": len(problem.train),
         "validation_rows": 0 if problem.valid is None else len(problem.valid),
         "held_out": problem.valid is not None and problem.validation == "holdout",
+        "streamed": isinstance(problem.train, Streamed),
         "rows_without_label": problem.unlabelled,
         "schedule": training.schedule._asdict(),
         "epochs": p.epoch,
@@ -243,15 +197,18 @@ def _metrics(training: Training, problem: Problem) -> dict[str, float]:
     metrics: dict[str, float] = {}
     for name, rows in (("train", problem.train), (problem.validation, problem.valid)):
         if rows is not None:
-            on_device = rows.to(training.device)
-            outputs = outputs_of(training.logits(on_device), problem.target)
-            computed = evaluation.evaluate(problem.target.task, _labels(rows, problem.target), outputs)
+            parts = [
+                (_labels(part, problem.target), outputs_of(training.logits(part.to(training.device)), problem.target))
+                for part in measured(rows)
+            ]
+            labels, outputs = (np.concatenate(each) for each in zip(*parts, strict=True))
+            computed = evaluation.evaluate(problem.target.task, labels, outputs)
             metrics |= {f"{name}_{metric}": value for metric, value in computed.items() if math.isfinite(value)}
     return metrics
 
 
 def _labels(rows: Rows, target: Target) -> np.ndarray:
-    flat = rows.target.reshape(-1).numpy()
+    flat = rows.target.reshape(-1).cpu().numpy()
     if target.task == "regression":
         return flat.astype(np.float64) * target.scale + target.mean
     return flat.astype(np.int64)

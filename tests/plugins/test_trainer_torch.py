@@ -63,9 +63,11 @@ from mlopsfw.data.tables.handle import TableHandle
 from mlopsfw.testing.trainer import Context, digests, training_rows, training_task
 from mlopsfw_trainer_torch import TorchConfig
 from mlopsfw_trainer_torch.trainer import TorchTrainer
-folder, name = Path(sys.argv[1]), sys.argv[2]
+from mlopsfw.data.tables import row_order
+folder, name, memory = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+row_order.BLOCK = 256
 rows = training_rows(3000)
-options = {"accumulate": 2, "clip": 0.5, "ema": 0.9, "scheduler": "linear"}
+options = {"memory": memory, "accumulate": 2, "clip": 0.5, "ema": 0.9, "scheduler": "linear"}
 config = TorchConfig(epochs=8, batch_size=32, hidden=(64, 32), members=4, checkpoint_every=7, patience=0, **options)
 context = Context.under(folder, name, "kept")
 train, valid = TableHandle.of(rows[:2600]), TableHandle.of(rows[2600:])
@@ -77,32 +79,35 @@ print(json.dumps([digests(model), dict(model.metrics), resumed]))
 
 
 @pytest.mark.faults
-def test_killed_again_and_again_it_comes_to_the_very_same_model(tmp_path):
+@pytest.mark.parametrize("memory", ["", pytest.param("1kB", marks=pytest.mark.nightly)])
+def test_killed_again_and_again_it_comes_to_the_very_same_model(tmp_path, memory):
     (tmp_path / "straight").mkdir()
-    whole, metrics, none = child(tmp_path / "straight", "only")
+    whole, metrics, none = child(tmp_path / "straight", "only", memory)
     assert none == []
     kept = tmp_path / "killed"
     (kept / "kept").mkdir(parents=True)
-    strikes = [kill_after_checkpoints(kept, f"attempt-{n}", n + 1) for n in range(2)]
+    strikes = [kill_after_checkpoints(kept, f"attempt-{n}", memory, n + 1) for n in range(2)]
     assert any(strikes)
     (kept / "kept" / "unfinished-000000099-9").mkdir()
-    found, again, resumed = child(kept, "last")
+    found, again, resumed = child(kept, "last", memory)
     assert resumed
     assert resumed[0] > 0
     assert found == whole
     assert again == metrics
 
 
-def child(folder, name):
-    out = subprocess.run([sys.executable, "-c", CHILD, str(folder), name], capture_output=True, text=True, check=False)
+def child(folder, name, memory):
+    out = subprocess.run(
+        [sys.executable, "-c", CHILD, str(folder), name, memory], capture_output=True, text=True, check=False
+    )
     assert out.returncode == 0, out.stderr
     return json.loads(out.stdout)
 
 
-def kill_after_checkpoints(folder, name, count):
+def kill_after_checkpoints(folder, name, memory, count):
     """Start a training, kill it once it has written `count` further checkpoints; return whether it was still at work."""
     last = newest(folder)
-    process = subprocess.Popen([sys.executable, "-c", CHILD, str(folder), name], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([sys.executable, "-c", CHILD, str(folder), name, memory], stdout=subprocess.DEVNULL)
     seen = 0
     while process.poll() is None and seen < count:
         now = newest(folder)

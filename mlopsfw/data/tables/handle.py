@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -38,6 +40,20 @@ class TableHandle:
 
         return cls(rows.lazy(), rows.height, table_digest(rows))
 
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Return the handle whose `to_bytes` gave `data`, in another process of this machine."""
+        import polars as pl
+
+        size = int.from_bytes(data[:8], "little")
+        rows, digest = json.loads(data[8 : 8 + size])
+        return cls(pl.LazyFrame.deserialize(io.BytesIO(data[8 + size :])), rows, digest)
+
+    def to_bytes(self) -> bytes:
+        """Return where the rows lie, for another process of this machine. A table in memory is written whole."""
+        head = json.dumps([self.rows, self.digest]).encode()
+        return len(head).to_bytes(8, "little") + head + self._by_slices().serialize()
+
     @cached_property
     def schema(self) -> pa.Schema:
         """The columns."""
@@ -64,11 +80,11 @@ class TableHandle:
         start: int = 0,
     ) -> Iterator[pa.RecordBatch]:
         """Yield the rows of one epoch; see `mlopsfw.roles.TrainingData.batches`."""
-        from mlopsfw.data.tables.row_order import Order
+        from mlopsfw.data.tables.row_order import Order, block_sizes
 
         _check(size, epoch, shard, start)
         frame = self._selected(self._by_slices(), columns)
-        windows = Order(rows=self.rows, seed=seed, epoch=epoch, shard=shard).windows()
+        windows = Order(sizes=block_sizes(self.rows), seed=seed, epoch=epoch, shard=shard).windows()
         return _batches(frame, windows, size, start * size)
 
     def _selected(self, frame: pl.LazyFrame, columns: Sequence[str] | None) -> pl.LazyFrame:
@@ -125,7 +141,10 @@ def _batches(frame: pl.LazyFrame, windows: Iterator[Window], size: int, skipped:
 def _read(frame: pl.LazyFrame, window: Window) -> pl.DataFrame:
     import polars as pl
 
-    rows = pl.concat([frame.slice(start, stop - start) for start, stop in window.ranges]).collect()
+    from mlopsfw.data.tables.row_order import BLOCK
+
+    slices = [frame.slice(block * BLOCK + start, stop - start) for block, start, stop in window.ranges]
+    rows = pl.concat(slices).collect()
     order = window.permutation()
     return rows if order is None else rows[order]
 

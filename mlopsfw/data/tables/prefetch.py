@@ -13,11 +13,17 @@ Result = TypeVar("Result")
 _MOST = 4  # threads: more would overtake the thread that hashes and writes their results
 
 
-def in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Yield `work` of each item, in order. Memory holds at most one more result than there are threads."""
+def in_order(work: Callable[[Item], Result], items: Iterable[Item], threads: int = 0) -> Iterator[Result]:
+    """Yield `work` of each item, in order. Memory holds at most one more result than there are threads.
+
+    Args:
+        work: Makes a result of an item.
+        items: The items.
+        threads: How many work; 0 for one a core, up to 4.
+    """
     import pyarrow as pa
 
-    threads = min(pa.cpu_count(), _MOST)
+    threads = threads or min(pa.cpu_count(), _MOST)
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(threads) as pool:  # starts a thread only when there is work for it
         try:

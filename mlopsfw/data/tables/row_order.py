@@ -19,18 +19,23 @@ WINDOW = 4
 """Blocks that are shuffled together: what an epoch holds in memory."""
 
 
+def block_sizes(rows: int) -> tuple[int, ...]:
+    """Return the rows of each block of a table."""
+    return tuple(min(BLOCK, rows - at) for at in range(0, rows, BLOCK))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """One epoch of one shard.
 
     Args:
-        rows: The rows of the table.
+        sizes: The rows of each block of the table, of at most `BLOCK` rows; see `block_sizes`.
         seed: Shuffles; None keeps the table's order.
         epoch: From 0; each has an order of its own.
         shard: Rank, and the number of shards.
     """
 
-    rows: int
+    sizes: tuple[int, ...]
     seed: int | None
     epoch: int
     shard: tuple[int, int]
@@ -42,20 +47,20 @@ class Order:
         for number, at in enumerate(range(0, len(ranges), together)):
             yield Window(tuple(ranges[at : at + together]), self, number)
 
-    def _ranges(self) -> list[tuple[int, int]]:
-        """Return the shard's part of the blocks in their order, as (start, stop) of rows."""
+    def _ranges(self) -> list[tuple[int, int, int]]:
+        """Return the shard's part of the blocks in their order, as (block, start, stop) of rows within the block."""
         rank, of = self.shard
-        share = self.rows // of
+        share = sum(self.sizes) // of
         first, last = rank * share, (rank + 1) * share
-        blocks = -(-self.rows // BLOCK)
+        blocks = len(self.sizes)
         order = range(blocks) if self.seed is None else self.permutation(blocks, 0).tolist()
         found, at = [], 0
         for block in order:
-            start, stop = block * BLOCK, min((block + 1) * BLOCK, self.rows)
-            begin, end = max(first - at, 0), min(last - at, stop - start)
+            size = self.sizes[block]
+            begin, end = max(first - at, 0), min(last - at, size)
             if begin < end:
-                found.append((start + begin, start + end))
-            at += stop - start
+                found.append((block, begin, end))
+            at += size
         return found
 
     def permutation(self, count: int, *key: int) -> np.ndarray:
@@ -70,19 +75,19 @@ class Window:
     """Rows that are read and shuffled together.
 
     Args:
-        ranges: (start, stop) of rows.
+        ranges: (block, start, stop) of rows within the block.
         order: The epoch's.
         number: Its place in the shard, from 0.
     """
 
-    ranges: tuple[tuple[int, int], ...]
+    ranges: tuple[tuple[int, int, int], ...]
     order: Order
     number: int
 
     @property
     def rows(self) -> int:
         """The number of rows."""
-        return sum(stop - start for start, stop in self.ranges)
+        return sum(stop - start for _, start, stop in self.ranges)
 
     def permutation(self) -> np.ndarray | None:
         """Return the order of its rows, or None for the order of the table."""

@@ -1,0 +1,133 @@
+"""What is learned of a column's values before a training: from the whole column, or gathered block by block."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+import polars as pl
+
+
+class Summary(Protocol):
+    """A column's values, summarised."""
+
+    @property
+    def missing(self) -> bool:
+        """Whether a value is null or NaN."""
+
+    @property
+    def counts(self) -> pl.DataFrame:
+        """The distinct values as `text`, and the `count` of each, without null."""
+
+    @property
+    def values(self) -> np.ndarray:
+        """The finite values as float64, or a sample of them."""
+
+    @property
+    def moments(self) -> tuple[float, float]:
+        """Mean and standard deviation (with divisor n) of all finite values, which are not finite where a sum overflows."""
+
+
+class WholeColumn:
+    """The summary of a column in memory.
+
+    Args:
+        series: The column.
+    """
+
+    def __init__(self, series: pl.Series) -> None:
+        self._series = series
+
+    @cached_property
+    def missing(self) -> bool:
+        """Whether a value is null or NaN."""
+        return has_missing(self._series)
+
+    @cached_property
+    def counts(self) -> pl.DataFrame:
+        """The distinct values, and the count of each."""
+        return text_counts(self._series)
+
+    @cached_property
+    def values(self) -> np.ndarray:
+        """The finite values."""
+        return finite_values(self._series)
+
+    @property
+    def moments(self) -> tuple[float, float]:
+        """Mean and standard deviation."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return float(self.values.mean()), float(self.values.std())
+
+
+class GrowingColumn:
+    """The summary of a column whose blocks come after one another. Memory holds its distinct texts if they are counted.
+
+    Sums are merged by Chan, Golub & LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample Variances" (1979).
+
+    Args:
+        texts: Whether to count texts.
+        numbers: Whether to sum numbers.
+    """
+
+    def __init__(self, *, texts: bool, numbers: bool) -> None:
+        self._texts, self._numbers = texts, numbers
+        self._parts: list[pl.DataFrame] = []
+        self._count, self._mean, self._squares = 0, 0.0, 0.0
+        self.missing = False
+        self.values = np.empty(0)
+
+    def add(self, series: pl.Series) -> None:
+        """Add a block."""
+        self.missing = self.missing or has_missing(series)
+        if self._texts:
+            self._parts.append(text_counts(series))
+            merged, *newer = self._parts
+            if sum(part.height for part in newer) > merged.height:
+                self._parts = [self.counts]
+        if self._numbers:
+            self._merge(finite_values(series))
+
+    def sample(self, series: pl.Series) -> None:
+        """Take the values of a sample."""
+        if self._numbers:
+            self.values = finite_values(series)
+
+    def _merge(self, values: np.ndarray) -> None:
+        if not values.size:
+            return
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean, count = float(values.mean()), self._count + values.size
+            apart = mean - self._mean
+            self._squares += float(np.square(values - mean).sum()) + apart * apart * self._count * values.size / count
+            self._mean += apart * values.size / count
+        self._count = count
+
+    @property
+    def counts(self) -> pl.DataFrame:
+        """The distinct values, and the count of each."""
+        return pl.concat(self._parts).group_by("text").agg(pl.col("count").sum())
+
+    @property
+    def moments(self) -> tuple[float, float]:
+        """Mean and standard deviation."""
+        return self._mean, math.sqrt(self._squares / max(self._count, 1))
+
+
+def has_missing(series: pl.Series) -> bool:
+    """Return whether a value is null or NaN."""
+    return series.null_count() > 0 or (series.dtype.is_float() and bool(series.is_nan().any()))
+
+
+def text_counts(series: pl.Series) -> pl.DataFrame:
+    """Return the distinct values as `text`, and the `count` of each, without null."""
+    return series.cast(pl.String).drop_nulls().alias("text").value_counts()  # a column may be called "count"
+
+
+def finite_values(series: pl.Series) -> np.ndarray:
+    """Return the finite values as float64."""
+    values = series.cast(pl.Float64).drop_nulls().to_numpy()
+    finite: np.ndarray = values[np.isfinite(values)]
+    return finite
