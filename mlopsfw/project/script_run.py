@@ -24,6 +24,7 @@ from mlopsfw.pipeline.run.events import ArtifactLogged, ParamsLogged, RunFinishe
 from mlopsfw.pipeline.run.failure import failure_of
 from mlopsfw.pipeline.run.liveness import identity
 from mlopsfw.pipeline.run.metrics import MetricLog, commit, logging_to
+from mlopsfw.pipeline.run.system import interval
 from mlopsfw.project.facade import Project, opened
 
 if TYPE_CHECKING:
@@ -47,13 +48,21 @@ class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as ru
         name: What to call it, for people.
         project: The project; the one at or above the current folder by default.
         params: Its parameters, as JSON values.
+        system_seconds: Seconds between two samples of processor, memory and GPU; 0 for none, by default those of the environment
+            variable `MLOPSFW_SYSTEM_METRICS`, or 10.
 
     The run is done when the block ends, and failed if it ends with an exception. Without a `with` block, call `end`.
     """
 
     def __init__(
-        self, name: str = "", *, project: Project | str | Path | None = None, params: Mapping[str, Any] | None = None
+        self,
+        name: str = "",
+        *,
+        project: Project | str | Path | None = None,
+        params: Mapping[str, Any] | None = None,
+        system_seconds: float | None = None,
     ) -> None:
+        self._system_seconds = interval(system_seconds)
         self.id, self.name = new_run_id(), name
         self._params = checked_params(params or {})
         self._owned = not isinstance(project, Project)
@@ -68,7 +77,7 @@ class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as ru
         return self._project.ledger.stream(f"run/{self.id}")
 
     def __enter__(self) -> Self:
-        self._open.enter_context(logging_to(self._log, self.log_params))
+        self._open.enter_context(logging_to(self._log, self.log_params, system_seconds=self._system_seconds))
         self._open.enter_context(_current.open(self))
         return self
 

@@ -27,6 +27,7 @@ from mlopsfw.kernel.base.errors import UsageError
 from mlopsfw.pipeline.run.autolog.switch import watching
 from mlopsfw.pipeline.run.current import Current
 from mlopsfw.pipeline.run.events import MetricsRecorded
+from mlopsfw.pipeline.run.system import PREFIX, sampling
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.services import Services
@@ -177,11 +178,11 @@ def _line(metric: Metric) -> bytes:
 def commit(services: Services, run: str, log: MetricLog, *, epoch: int | None = None) -> dict[str, float]:
     """Make a log durable as one segment of its run, then remove the local file; return the last value of each metric.
 
-    Does nothing for an empty log.
+    Does nothing for an empty log. System metrics have no last value: what was used at the end says nothing about a run.
     """
     log.close()
     metrics = read_complete_lines(log.file)
-    last = {metric.name: metric.number for metric in metrics}
+    last = {metric.name: metric.number for metric in metrics if not metric.name.startswith(PREFIX)}
     if metrics:
         blob = services.blobs.put(b"".join(map(_line, metrics)))
         record = MetricsRecorded(blob=blob, count=len(metrics), step=log.source, last=last)
@@ -258,7 +259,18 @@ def _open_log(function: str) -> MetricLog:
 
 
 @contextlib.contextmanager
-def logging_to(log: MetricLog, params: Callable[[Mapping[str, Any]], None] | None = None) -> Iterator[MetricLog]:
-    """Send `log_metric`, and what `autolog` sees, to `log` inside the block; and parameters that it sees to `params`."""
-    with _current.open(log), watching(log, params):
+def logging_to(
+    log: MetricLog,
+    params: Callable[[Mapping[str, Any]], None] | None = None,
+    *,
+    system_seconds: float | None = None,
+) -> Iterator[MetricLog]:
+    """Send `log_metric`, what `autolog` sees, and system metrics to `log` inside the block.
+
+    Args:
+        log: Where to.
+        params: Takes the parameters that `autolog` sees.
+        system_seconds: Seconds between two samples of the system; see `mlopsfw.pipeline.run.system.interval`.
+    """
+    with _current.open(log), watching(log, params), sampling(log, system_seconds):
         yield log
