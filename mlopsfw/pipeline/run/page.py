@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlopsfw.pages import escape, framed
 from mlopsfw.pipeline.run.notebook import results_of
+from mlopsfw.pipeline.run.system import PREFIX
 
 if TYPE_CHECKING:
     from mlopsfw.pipeline.run.metrics import Metric
@@ -81,12 +82,13 @@ def _figure(name: str, curves: Sequence[Sequence[Point]]) -> str:
         for number, curve in enumerate(curves)
         if curve
     )
-    title = f"{name} from step {left:g} to {right:g}; its last values are in the table of metrics"
+    unit = "second" if PREFIX in name else "step"
+    title = f"{name} from {unit} {left:g} to {right:g}"
     return (
         f"<figure><figcaption>{escape(name)}</figcaption>"
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)}">'
         f'<line class="axis" x1="{_LEFT}" y1="{_BASE}" x2="{_RIGHT}" y2="{_BASE}"/>{paths}'
-        f"{_legends((left, right), (low, high))}</svg></figure>"
+        f"{_legends((left, right), (low, high), unit)}</svg></figure>"
     )
 
 
@@ -102,10 +104,12 @@ def _thinned(curve: Sequence[Point]) -> Sequence[Point]:
     return [*curve[:-1:every], curve[-1]]
 
 
-def _legends(steps: Point, values: Point) -> str:
+def _legends(steps: Point, values: Point, unit: str) -> str:
     below = ((_LEFT, "start", steps[0]), (_RIGHT, "end", steps[1]))
     beside = ((_TOP, values[1]), ((_TOP + _BASE) / 2, sum(values) / 2), (_BASE, values[0]))
-    texts = [f'<text x="{x}" y="{_BASE + 18}" text-anchor="{anchor}">step {step:g}</text>' for x, anchor, step in below]
+    texts = [
+        f'<text x="{x}" y="{_BASE + 18}" text-anchor="{anchor}">{unit} {step:g}</text>' for x, anchor, step in below
+    ]
     texts += [f'<text x="{_LEFT - 5}" y="{y + 4:g}" text-anchor="end">{value:.3g}</text>' for y, value in beside]
     return "".join(texts)
 
