@@ -57,7 +57,7 @@ def write_file(file: Path, text: str) -> None:
     Raises:
         OSError: The file cannot be written; its `filename` is set.
     """
-    file = file.resolve()
+    file = Path(os.path.realpath(file))
     if file.exists() and not file.is_file():  # a pipe or a terminal cannot be replaced
         file.write_text(text, encoding="utf-8")
         return

@@ -98,7 +98,7 @@ def carry_over(source: Path, target: Path, files: Mapping[str, str]) -> list[str
 
 def _carried(file: Path, target: Path, name: str, digest: str) -> bool:
     place = target / name
-    if place.exists() or not place.resolve().is_relative_to(target.resolve()):
+    if place.exists() or not Path(os.path.realpath(place)).is_relative_to(os.path.realpath(target)):
         return place.exists()
     if not file.is_file() or _sha256(file) != digest:
         return False

@@ -5,6 +5,7 @@ What a folder says are data: a file outside of it is never opened, and a pickle 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -103,8 +104,8 @@ def flavour_file(folder: Path) -> FlavourFile:
 def _inside(folder: Path, name: str) -> Path:
     problem = BundleError(f"{folder / FILE} names {name[:80]!r}, which is no file of the folder")
     try:
-        file = (folder / name).resolve()
-        is_within = file.is_relative_to(folder.resolve()) and file.is_file()
+        file = Path(os.path.realpath(folder / name))  # a link to itself is no error here
+        is_within = file.is_relative_to(os.path.realpath(folder)) and file.is_file()
     except (ValueError, OSError):
         raise problem from None
     if not is_within:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,7 +12,6 @@ import msgspec
 from mlopsfw.kernel.base.errors import UsageError
 from mlopsfw.kernel.base.ids import check_name, nearest
 from mlopsfw.kernel.base.lazy import lazy
-from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.kernel.roles.bundle import Manifest, OutputColumn, SignatureColumn
 from mlopsfw.models.bundle.loaded import LoadedBundle
 from mlopsfw.models.registry.versions import ModelVersion
@@ -38,28 +37,19 @@ class ModelFile(msgspec.Struct, frozen=True, kw_only=True):
     metrics: Mapping[str, float] = {}
 
 
-def registered_file(
-    project: Project, name: str, model: ModelFile, rows: Any, *, run: str = "", message: str = ""
-) -> ModelVersion:
-    """Register a model file as the next version of a model, made by `run`, if that is known."""
-    check_name(name, "model")
-    with scratch_folder(project.workspace) as scratch:
-        bundle, task = stored_bundle(project, scratch, model, rows)
-    metrics = model.metrics or None
-    return project.registry.register(name, bundle.blob, run=run, metrics=metrics, task=task, message=message)
+Maker = Callable[["Project", Path, ModelFile, "pl.DataFrame | None"], str]
+"""Makes the bundle of a model file, with the rows that it learned from if they are known, in a folder; returns its task."""
 
 
-def stored_bundle(project: Project, scratch: Path, model: ModelFile, rows: Any) -> tuple[Artifact, str]:
-    """Make the bundle of a model file in `scratch`, open it as a server would, and store it; return it and its task."""
+def make_bundle(project: Project, scratch: Path, model: ModelFile, rows: pl.DataFrame | None) -> str:
+    """Make the bundle of a model file in `scratch / "bundle"`, and open it as a server would; return its task."""
     from mlopsfw.data.tables.handle import TableHandle
     from mlopsfw.kernel.roles.training import TrainedModel, TrainingTask
     from mlopsfw.models.adoption import adopt, copied
-    from mlopsfw.pipeline.graph.step import BundleFolder
 
     file = copied(model.file, model.format, scratch)
-    frame = None if rows is None else as_polars(rows)
     trained = TrainedModel(
-        inputs=model.inputs or _inputs(frame, model.target),
+        inputs=model.inputs or _inputs(rows, model.target),
         files={file.name: file},
         formats={model.format: file.name},
         classes=model.classes,
@@ -70,9 +60,40 @@ def stored_bundle(project: Project, scratch: Path, model: ModelFile, rows: Any) 
     task = TrainingTask(task=model.task, target=model.target, options=personal)
     task, trained = adopt(project.bundles.runtime, task, trained, scratch)
     folder = scratch / "bundle"
-    project.bundles.write(folder, trained, task, TableHandle.of(_rows(frame, trained.inputs)))
+    project.bundles.write(folder, trained, task, TableHandle.of(_rows(rows, trained.inputs)))
     project.bundles.open(folder)
-    return project.values.store(BundleFolder(folder), "model"), task.task
+    return task.task
+
+
+def registered_file(
+    project: Project,
+    name: str,
+    model: ModelFile,
+    rows: Any,
+    *,
+    run: str = "",
+    message: str = "",
+    make: Maker = make_bundle,
+) -> ModelVersion:
+    """Register a model file as the next version of a model, made by `run`, if that is known.
+
+    Args:
+        project: Where.
+        name: The model's name.
+        model: The file, and what it does.
+        rows: The table that it learned from, or None.
+        run: Its id.
+        message: Why, for people.
+        make: How its bundle is made: `mlopsfw.project.apart.make_apart` for a file from elsewhere.
+    """
+    from mlopsfw.pipeline.graph.step import BundleFolder
+
+    check_name(name, "model")
+    with scratch_folder(project.workspace) as scratch:
+        task = make(project, scratch, model, None if rows is None else as_polars(rows))
+        bundle = project.values.store(BundleFolder(scratch / "bundle"), "model")
+    metrics = model.metrics or None
+    return project.registry.register(name, bundle.blob, run=run, metrics=metrics, task=task, message=message)
 
 
 def _inputs(frame: pl.DataFrame | None, target: str) -> tuple[SignatureColumn, ...]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from mlopsfw.kernel.base.errors import UsageError
 from mlopsfw.kernel.base.ids import check_name
 from mlopsfw.kernel.roles.bundle import OutputColumn, SignatureColumn
+from mlopsfw.models.adoption import format_of
 from mlopsfw.models.mlflow_model import flavour_file, is_model_folder
+from mlopsfw.project.apart import make_apart
+from mlopsfw.project.logged_model import ModelFile, registered_file
 from mlopsfw.project.script_run import start_run
 
 if TYPE_CHECKING:
@@ -64,21 +67,19 @@ def import_file(project: Project, path: Path, name: str, facts: ModelFacts, mess
     if is_model_folder(path):
         file, form, said = flavour_file(path)
         inputs = inputs or (() if facts.like else said)
-    options: dict[str, Any] = {"outputs": signature.outputs, "classes": tuple(map(_value, facts.classes))}
+    model = ModelFile(
+        file=file,
+        format=form or format_of(file),
+        task=facts.task,
+        target=facts.target,
+        inputs=inputs,
+        classes=tuple(map(_value, facts.classes)),
+        outputs=signature.outputs,
+    )
     rows = project.datasets.scan(facts.like) if facts.like else None
     params = {"path": path.name, **{key: getattr(facts, key) for key in ("like",) if getattr(facts, key)}}
     with start_run(f"import {name}", project=project, params=params) as run:
-        return run.log_model(
-            name,
-            file,
-            rows=rows,
-            task=facts.task,
-            target=facts.target,
-            inputs=inputs,
-            format=form,
-            message=message,
-            **options,
-        )
+        return registered_file(project, name, model, rows, run=run.id, message=message, make=make_apart)
 
 
 def _signature(file: Path | None) -> _Signature:

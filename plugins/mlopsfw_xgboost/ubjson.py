@@ -63,7 +63,9 @@ class _Reader:
         marker = self.marker()
         if marker not in _NUMBERS or marker in "dD":
             raise ValueError(f"there is no length at byte {self.at - 1}")
-        return int(self.value(marker, 0))
+        if (length := int(self.value(marker, 0))) < 0:
+            raise ValueError(f"a length before byte {self.at} is below 0")
+        return length
 
     def text(self) -> str:
         return self.take(self.length()).decode()

@@ -22,6 +22,7 @@ from mlopsfw.project.mlflow.importing import Choices, import_mlflow, open_store
 from mlopsfw.project.mlflow.places import Places
 
 pytest.importorskip("yaml")
+pytestmark = pytest.mark.usefixtures("in_this_process")
 STORES = Path(__file__).parent / "mlflow_store"
 
 

@@ -18,6 +18,7 @@ from mlopsfw.kernel.base.errors import BundleError, UnknownFormat, UsageError
 from mlopsfw.project.logged_model import load_model
 from mlopsfw.project.model_import import ModelFacts, import_file
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
 MODELS = Path(__file__).parent / "mlflow_models"
 ROWS = pl.DataFrame({"distance": [0.5, -1.0, 2.0, -0.3] * 40, "wind": [1.0, -0.5, 0.25, -2.0] * 40}).with_columns(
     late=pl.col("distance") + pl.col("wind") > 0
@@ -299,6 +300,11 @@ def test_a_model_folder_that_holds_a_pickle_or_names_a_file_outside_is_refused(p
     (folder / "MLmodel").write_text(text.replace("model.skops", "../outside.skops"))
     with pytest.raises(BundleError, match="no file of the folder"):
         import_file(project, folder, "delay", ModelFacts())
+    (folder / "model.skops").unlink()
+    (folder / "model.skops").symlink_to("model.skops")
+    (folder / "MLmodel").write_text(text)
+    with pytest.raises(BundleError, match="no file of the folder"):
+        import_file(project, folder, "delay", ModelFacts())
 
 
 def test_the_verb_takes_a_signature_or_rows_and_the_model_is_then_asked_like_any_other(project, tmp_path, capsys):
@@ -345,6 +351,8 @@ def test_ubj_that_ends_early_or_is_none_is_an_error_and_no_crash(tmp_path):
             decode(data[:end])
     with pytest.raises(ValueError, match="deep"):
         decode(b"[" * 100)
+    with pytest.raises(ValueError, match="a length before byte 4 is below 0"):
+        decode(b"[#i\xff")
 
 
 CLAIMS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePath, PurePosixPath
@@ -34,7 +35,7 @@ _SCALARS = ("string", "utf8", "bool", "int", "uint", "float", "double", "date", 
 def absolute(uri: str, root: Path) -> str:
     """Return `uri`, with a relative path made absolute against `root`."""
     folder = local_folder(uri)
-    return uri if folder is None else str((root / folder).resolve())
+    return uri if folder is None else os.path.realpath(root / folder)
 
 
 def pin(uri: str, suffixes: Sequence[str]) -> dict[str, Any]:

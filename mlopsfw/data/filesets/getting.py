@@ -44,7 +44,7 @@ def get(files: FileSet, folder: Path, *, sync: bool = False, force: bool = False
         UsageError: The folder is within the project's state, or holds it and `sync` would remove it.
         Corrupt: The stored bytes have changed.
     """
-    _spare_state(files.state.resolve(), folder.resolve(), sync=sync)
+    _spare_state(*(Path(os.path.realpath(each)) for each in (files.state, folder)), sync=sync)
     folder.mkdir(parents=True, exist_ok=True)
     _check(files.table["path"].to_list(), folder)
     table = files.table.rows(named=True)

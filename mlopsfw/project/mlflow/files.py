@@ -35,7 +35,7 @@ class FileStore:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder = folder.resolve()
+        self.folder = folder = Path(os.path.realpath(folder))
         self._experiments = [each for each in _folders(folder) if _is_file(each / _META) and each.name != "models"]
         if not self._experiments:
             inner = " Name the folder mlruns in it." if (folder / "mlruns").is_dir() else ""

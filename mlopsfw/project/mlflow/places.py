@@ -22,7 +22,7 @@ class Places:
     """
 
     def __init__(self, root: Path) -> None:
-        self._root = root.resolve()
+        self._root = Path(os.path.realpath(root))
 
     def find(self, uri: str, run: str = "", own: str = "") -> Path:
         """Return the file or folder that `uri` means. Raise `DataError` for one that is not below the root.
@@ -91,7 +91,7 @@ class Places:
         return place
 
     def _holds(self, place: Path) -> bool:
-        resolved = place.resolve()
+        resolved = Path(os.path.realpath(place))
         return place.is_absolute() and resolved.exists() and resolved.is_relative_to(self._root)
 
     def check_tree(self, place: Path, most: int) -> None:
