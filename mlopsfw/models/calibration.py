@@ -67,19 +67,22 @@ class Isotonic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 Map = Temperature | Isotonic
+Weight = np.ndarray | None
 
 
-def fit_temperature(labels: np.ndarray, p: np.ndarray) -> Temperature:
+def fit_temperature(labels: np.ndarray, p: np.ndarray, weight: Weight = None) -> Temperature:
     """Return the temperature with the least log loss, by golden-section search of its logarithm.
 
     Args:
         labels: int64 codes.
         p: Probability of the second class `[rows]`, or of all `[rows, classes]`.
+        weight: How much each row counts, float64 `[rows]`; None where all count alike.
     """
     low, high = np.log(_SHARPEST), np.log(_FLATTEST)
     for _ in range(_STEPS):
         left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
-        low, high = (low, right) if _loss(labels, _at(left)(p)) < _loss(labels, _at(right)(p)) else (left, high)
+        losses = [_loss(labels, _at(each)(p), weight) for each in (left, right)]
+        low, high = (low, right) if losses[0] < losses[1] else (left, high)
     return _at((low + high) / 2)
 
 
@@ -87,7 +90,7 @@ def _at(log_temperature: float) -> Temperature:
     return Temperature(temperature=float(np.clip(np.exp(log_temperature), _SHARPEST, _FLATTEST)))
 
 
-def fit_isotonic(labels: np.ndarray, p: np.ndarray) -> Isotonic:
+def fit_isotonic(labels: np.ndarray, p: np.ndarray, weight: Weight = None) -> Isotonic:
     """Return the least-squares isotonic map, by pooling adjacent violators (Barlow et al., 1972).
 
     Its ends stay 1 / (rows + 2) away from 0 and 1, so that no outcome becomes impossible. Equal probabilities are pooled first.
@@ -95,10 +98,14 @@ def fit_isotonic(labels: np.ndarray, p: np.ndarray) -> Isotonic:
     Args:
         labels: int64 codes of two classes.
         p: Probability of the second class `[rows]`.
+        weight: As for `fit_temperature`. Rows of weight 0 are left out.
     """
-    x, place, counts = np.unique(p.astype(np.float64), return_inverse=True, return_counts=True)
-    hits = np.bincount(place, weights=labels == 1)
-    blocks: list[tuple[float, float, int, int]] = []  # hits, rows, first and last point
+    if weight is not None:
+        labels, p, weight = (values[weight > 0] for values in (labels, p, weight))
+    x, place = np.unique(p.astype(np.float64), return_inverse=True)
+    counts = np.bincount(place, weights=weight)
+    hits = np.bincount(place, weights=(labels == 1) if weight is None else (labels == 1) * weight)
+    blocks: list[tuple[float, float, int, int]] = []  # hits, weight, first and last point
     for at in range(len(x)):
         block = (float(hits[at]), float(counts[at]), at, at)
         while blocks and blocks[-1][0] * block[1] >= block[0] * blocks[-1][1]:
@@ -124,7 +131,7 @@ class Choice(NamedTuple):
     report: dict[str, Any]
 
 
-def choose(labels: np.ndarray, p: np.ndarray, clusters: np.ndarray, *, seed: int = 0) -> Choice:
+def choose(labels: np.ndarray, p: np.ndarray, clusters: np.ndarray, weight: Weight = None, *, seed: int = 0) -> Choice:
     """Return the map that makes probabilities better on rows that it was not fitted to, if one does.
 
     Each fifth of the rows is answered by a map of the others. A map is kept where the 95% interval of its gain in log loss lies above 0, and
@@ -134,50 +141,59 @@ def choose(labels: np.ndarray, p: np.ndarray, clusters: np.ndarray, *, seed: int
         labels: int64 codes.
         p: Probability of the second class `[rows]`, or of all `[rows, classes]`.
         clusters: int64 code of each row's cluster, from 0.
+        weight: As for `fit_temperature`.
         seed: Seeds the draws.
     """
     if len(labels) < FEWEST:
         return Choice(None, {})
-    fits: dict[str, Callable[[np.ndarray, np.ndarray], Map]] = {"temperature": fit_temperature}
+    own = np.ones(len(labels)) if weight is None else weight
+    fits: dict[str, Callable[[np.ndarray, np.ndarray, Weight], Map]] = {"temperature": fit_temperature}
     if p.ndim == 1:
         fits["isotonic"] = fit_isotonic
     folds = np.random.Generator(np.random.PCG64(seed)).integers(0, _FOLDS, int(clusters.max()) + 1)[clusters]
     report, gains = {}, {}
     for name, fit in fits.items():
-        after = _crossed(fit, labels, p, folds)
-        report[name] = values = _gain(labels, p, after, clusters, seed)
+        after = _crossed(fit, labels, p, own, folds)
+        report[name] = values = _gain(labels, (p, after), own, clusters, seed)
         if values.get("low", 0.0) > 0 and values["ece"]["after"] <= values["ece"]["before"]:
             gains[name] = values["log_loss"]["before"] - values["log_loss"]["after"]
     best = max(gains, key=gains.__getitem__, default="")
-    return Choice(fits[best](labels, p) if best else None, report)
+    return Choice(fits[best](labels, p, weight) if best else None, report)
 
 
-def _crossed(fit: Callable[..., Map], labels: np.ndarray, p: np.ndarray, folds: np.ndarray) -> np.ndarray:
+def _crossed(
+    fit: Callable[..., Map], labels: np.ndarray, p: np.ndarray, weight: np.ndarray, folds: np.ndarray
+) -> np.ndarray:
     after = np.array(p, dtype=np.float64)
     for fold in range(_FOLDS):
         held_out = folds == fold
-        if held_out.any() and not held_out.all():
-            after[held_out] = fit(labels[~held_out], p[~held_out])(p[held_out])
+        if held_out.any() and weight[~held_out].any():
+            after[held_out] = fit(labels[~held_out], p[~held_out], weight[~held_out])(p[held_out])
     return after
 
 
-def _gain(labels: np.ndarray, before: np.ndarray, after: np.ndarray, clusters: np.ndarray, seed: int) -> dict[str, Any]:
-    def gain(weight: np.ndarray | None) -> dict[str, float]:
-        return {"gain": _loss(labels, before, weight) - _loss(labels, after, weight)}
+def _gain(
+    labels: np.ndarray, both: tuple[np.ndarray, np.ndarray], weight: np.ndarray, clusters: np.ndarray, seed: int
+) -> dict[str, Any]:
+    before, after = both
+
+    def gain(times: np.ndarray | None) -> dict[str, float]:
+        own = weight if times is None else weight * times
+        return {"gain": _loss(labels, before, own) - _loss(labels, after, own)} if own.any() else {}
 
     pairs = {
-        name: {"before": measure(labels, before), "after": measure(labels, after)}
+        name: {"before": measure(labels, before, weight), "after": measure(labels, after, weight)}
         for name, measure in (("log_loss", _loss), ("ece", _ece))
     }
     ends = intervals(gain, clusters, seed=seed).get("gain")
     return {**pairs, **({"low": ends[0], "high": ends[1]} if ends else {})}
 
 
-def _loss(labels: np.ndarray, p: np.ndarray, weight: np.ndarray | None = None) -> float:
+def _loss(labels: np.ndarray, p: np.ndarray, weight: Weight = None) -> float:
     return log_loss(labels, np.stack([1 - p, p], axis=1) if p.ndim == 1 else p, weight)
 
 
-def _ece(labels: np.ndarray, p: np.ndarray) -> float:
+def _ece(labels: np.ndarray, p: np.ndarray, weight: Weight = None) -> float:
     if p.ndim == 1:
-        return calibration_error(labels == 1, p)
-    return calibration_error(p.argmax(axis=1) == labels, p.max(axis=1))
+        return calibration_error(labels == 1, p, weight)
+    return calibration_error(p.argmax(axis=1) == labels, p.max(axis=1), weight)

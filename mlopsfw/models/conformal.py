@@ -20,6 +20,7 @@ _MOST = 5000  # scores of a group: their quantiles then lie within half a percen
 _GROUP = 50  # rows that a group needs for scores of its own
 _BINS = 10
 _EVERY = ""
+_ROUNDING = 1e-9
 
 
 class Conformal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -31,6 +32,7 @@ class Conformal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             of the class, less a random part of its own; Romano, Sesia & Candès, 2020).
         by: Groups with scores of their own: `class`, an input of the model, or nothing.
         scores: Group → scores, ascending. The empty name has those of all rows, for groups that have none.
+        weights: Group → how much each of its scores counts; a group without them counts all alike.
         edges: Of `normalised`: the predictions between bins, ascending.
         scales: Of `normalised`: the mean error of each bin.
     """
@@ -38,6 +40,7 @@ class Conformal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     kind: Kind
     by: str = ""
     scores: dict[str, tuple[float, ...]]
+    weights: dict[str, tuple[float, ...]] = {}
     edges: tuple[float, ...] = ()
     scales: tuple[float, ...] = ()
 
@@ -47,22 +50,44 @@ class Conformal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
                 raise BundleError("the scores of a conformal prediction are not ascending numbers")
         if not self.scores.get(_EVERY) or not all(scale > 0 and math.isfinite(scale) for scale in self.scales):
             raise BundleError("a conformal prediction lacks scores of all rows, or has a scale that is not above 0")
+        for name, weights in self.weights.items():
+            if len(weights) != len(self.scores.get(name, ())) or not all(0 < each < math.inf for each in weights):
+                raise BundleError(f"the weights of the scores of {name!r} are not one number above 0 for each")
         if self.kind == "normalised" and len(self.scales) != len(self.edges) + 1:
             raise BundleError(f"{len(self.edges)} edges need {len(self.edges) + 1} scales, not {len(self.scales)}")
 
     def limits(self, groups: np.ndarray, alpha: float) -> np.ndarray:
-        """Return the score that a group exceeds in at most `alpha` of its rows: the ⌈(n + 1)(1 - alpha)⌉-th smallest of n; infinity if there is none.
+        """Return the score that a group exceeds in at most `alpha` of its rows: the ⌈(n + 1)(1 - alpha)⌉-th smallest of n.
+
+        Where scores have weights, it is the smallest score at which (1 + 1 / n)(1 - alpha) of all weight is reached, with Kish's n = (Σw)² / Σw²
+        (Tibshirani et al., Conformal Prediction Under Covariate Shift, 2019, equation 7, for a row of the mean weight of such rows).
 
         Args:
             groups: Names of groups.
             alpha: The share of rows whose truth may be missed, in (0, 1).
+
+        Raises:
+            UsageError: alpha lies outside of (0, 1), or below 1 / (n + 1) in one of the groups: only an interval or a set of everything would
+                keep it.
         """
         check_alpha(alpha)
         names, place = np.unique(groups, return_inverse=True)
-        limits: np.ndarray = np.array(
-            [_limit(self.scores.get(str(name), self.scores[_EVERY]), alpha) for name in names]
-        )
+        limits: np.ndarray = np.array([self._limit(str(name), alpha) for name in names])
         return limits[place]
+
+    def _limit(self, group: str, alpha: float) -> float:
+        name = group if group in self.scores else _EVERY
+        scores, weights = self.scores[name], self.weights.get(name)
+        if weights is None:
+            count = float(len(scores))
+            place = math.ceil((count + 1) * (1 - alpha) - _ROUNDING) - 1
+        else:
+            reached = np.cumsum(weights)
+            count = float(reached[-1] ** 2 / np.square(weights).sum())
+            place = int(np.searchsorted(reached, reached[-1] * ((1 + 1 / count) * (1 - alpha) - _ROUNDING)))
+        if place >= len(scores):
+            raise _too_small(alpha, count, group if name else "")
+        return scores[place]
 
     def scale(self, predictions: np.ndarray) -> np.ndarray:
         """Return the usual error of rows with these predictions."""
@@ -92,12 +117,20 @@ def check_alpha(alpha: float) -> None:
         raise UsageError(f"alpha lies between 0 and 1, not at {alpha!r}", hint="0.1 asks for 90%.")
 
 
-def _limit(scores: tuple[float, ...], alpha: float) -> float:
-    place = math.ceil((len(scores) + 1) * (1 - alpha) - 1e-9)
-    return scores[place - 1] if place <= len(scores) else math.inf
+def _too_small(alpha: float, count: float, group: str) -> UsageError:
+    """Return the error of a share that so many calibration rows cannot promise, with the smallest one that they can, rounded up."""
+    least = 1 / (count + 1)
+    step: float = 10.0 ** (math.floor(math.log10(least)) - 1)
+    rows = f"{count:,.0f} calibration rows{f' of the group {group!r}' if group else ''}"
+    return UsageError(
+        f"alpha {alpha:g} is less than {rows} can promise",
+        hint=f"Ask for {math.ceil(least / step) * step:.2g} or more.",
+    )
 
 
-def learn(kind: Kind, labels: np.ndarray, answer: Answer, *, by: str = "", seed: int = 0) -> Conformal:
+def learn(
+    kind: Kind, labels: np.ndarray, answer: Answer, *, by: str = "", weight: np.ndarray | None = None, seed: int = 0
+) -> Conformal:
     """Return the conformal prediction of calibration rows. A group with fewer than 50 rows shares the scores of all.
 
     Args:
@@ -105,35 +138,40 @@ def learn(kind: Kind, labels: np.ndarray, answer: Answer, *, by: str = "", seed:
         labels: int64 codes of classes, or float64.
         answer: What the model answers about these rows; `groups` is ignored by class.
         by: As `Conformal` has it.
+        weight: How much each row counts, float64 `[rows]`; None where all count alike. Rows of weight 0 are left out.
         seed: Draws the rows of scales, and those whose scores are kept where there are more than 5,000.
 
     Raises:
         DataError: There are fewer than 20 rows.
     """
-    if len(labels) < 2 * _BINS:
-        raise DataError(f"{len(labels)} rows are too few to calibrate on; {2 * _BINS} are needed")
-    draw, rows = np.random.Generator(np.random.PCG64(seed)), np.arange(len(labels))
+    draw = np.random.Generator(np.random.PCG64(seed))
+    rows = np.arange(len(labels)) if weight is None else np.flatnonzero(weight)
+    if len(rows) < 2 * _BINS:
+        raise DataError(f"{len(rows)} rows are too few to calibrate on; {2 * _BINS} are needed")
     edges: np.ndarray = np.array([])
     scales: np.ndarray = np.array([])
     if kind == "normalised":
-        drawn = draw.random(len(labels)) < 0.5  # noqa: PLR2004 - a scale that has seen a row makes its score small
-        edges, scales = _scales(labels[drawn], answer.main[drawn])
-        rows = np.flatnonzero(~drawn)
+        drawn = draw.random(len(rows)) < 0.5  # noqa: PLR2004 - a scale that has seen a row makes its score small
+        seen, rows = rows[drawn], rows[~drawn]
+        edges, scales = _scales(labels[seen], answer.main[seen])
     empty = Conformal(
         kind=kind, by=by, scores={_EVERY: (0.0,)}, edges=tuple(edges.tolist()), scales=tuple(scales.tolist())
     )
     scores = _own_scores(empty, labels, answer)[rows]
     groups = labels[rows].astype(str) if by == CLASS else answer.groups[rows]
-    kept = {_EVERY: _sorted(scores, draw)}
+    at = {_EVERY: _sorted(scores, np.arange(len(scores)), draw)}
     if by:
         names, counts = np.unique(groups, return_counts=True)
-        kept |= {str(name): _sorted(scores[groups == name], draw) for name in names[counts >= _GROUP]}
-    return msgspec.structs.replace(empty, scores=kept)
+        at |= {str(name): _sorted(scores, np.flatnonzero(groups == name), draw) for name in names[counts >= _GROUP]}
+    own = {} if weight is None else {name: tuple(weight[rows[each]].tolist()) for name, each in at.items()}
+    kept = {name: tuple(scores[each].tolist()) for name, each in at.items()}
+    return msgspec.structs.replace(empty, scores=kept, weights=own)
 
 
-def _sorted(scores: np.ndarray, draw: np.random.Generator) -> tuple[float, ...]:
-    chosen = scores if len(scores) <= _MOST else draw.choice(scores, _MOST, replace=False)
-    return tuple(np.sort(chosen).tolist())
+def _sorted(scores: np.ndarray, at: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+    """Return the positions of at most 5,000 of some scores, in ascending order of the scores."""
+    chosen = at if len(at) <= _MOST else draw.choice(at, _MOST, replace=False)
+    return chosen[np.argsort(scores[chosen], kind="stable")]
 
 
 def _scales(labels: np.ndarray, predictions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -189,7 +227,7 @@ def _quantiles(answer: Answer) -> tuple[np.ndarray, np.ndarray]:
 
 
 def class_sets(conformal: Conformal, answer: Answer, alpha: float) -> np.ndarray:
-    """Return which classes of each row its set holds, bool `[rows, classes]`. A set may be empty."""
+    """Return which classes of each row its set holds, bool `[rows, classes]`. A set may be empty. Raise `UsageError` as `Conformal.limits` does."""
     scores = class_scores(conformal.kind, answer.main)
     if conformal.by == CLASS:
         limits: np.ndarray = conformal.limits(np.arange(scores.shape[1]).astype(str), alpha)
@@ -198,18 +236,8 @@ def class_sets(conformal: Conformal, answer: Answer, alpha: float) -> np.ndarray
 
 
 def value_intervals(conformal: Conformal, answer: Answer, alpha: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the ends of each row's interval.
-
-    Raises:
-        UsageError: There are too few calibration rows for so small an alpha.
-    """
+    """Return the ends of each row's interval. Raise `UsageError` as `Conformal.limits` does."""
     limits = conformal.limits(answer.groups, alpha)
-    if not np.isfinite(limits).all():
-        fewest = min(len(scores) for scores in conformal.scores.values())
-        raise UsageError(
-            f"alpha {alpha:g} needs at least {math.ceil(1 / alpha) - 1:,} calibration rows, and the model has {fewest:,}",
-            hint=f"Ask for {1 / (fewest + 1):.2g} or more.",
-        )
     if conformal.kind == "cqr":
         lower, upper = _quantiles(answer)
         return np.minimum(lower - limits, upper + limits), np.maximum(lower - limits, upper + limits)

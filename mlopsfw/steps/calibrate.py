@@ -15,7 +15,7 @@ from mlopsfw.kernel.roles.hookspecs import hookimpl
 from mlopsfw.kernel.roles.provider import Provider
 from mlopsfw.kernel.roles.step import Step
 from mlopsfw.pipeline.graph.step import BundleFolder, StepContext
-from mlopsfw.steps.scored import rows_with_label
+from mlopsfw.steps.scored import rows_with_label, weights_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,6 +38,7 @@ class CalibrateParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         map: Whether probabilities may be calibrated: `auto` keeps the temperature or isotonic map that gains on rows that it
             was not fitted to, `none` leaves them as they are.
         group: The column whose rows depend on each other.
+        weight: A column of weights: each row counts so many times, in the map, the intervals or sets, and the report.
         alpha: The share of rows that may be missed, for the coverage in the report.
         seed: Divides the rows.
     """
@@ -46,6 +47,7 @@ class CalibrateParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     by: str = ""
     map: Literal["auto", "none"] = "auto"
     group: str = ""
+    weight: str = ""
     alpha: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.1
     seed: int = 0
 
@@ -58,6 +60,7 @@ class _Rows(NamedTuple):
     labels: np.ndarray
     arrays: Mapping[str, np.ndarray]
     outputs: Mapping[str, np.ndarray]
+    weight: np.ndarray | None
 
     def answer(self, by: str, at: np.ndarray | slice) -> Answer:
         from mlopsfw.models.bundle.calibrated import answer_of
@@ -70,7 +73,7 @@ def _run(params: CalibrateParams, context: StepContext, *, bundles: BundleStore)
     from mlopsfw.models.bundle.calibrated import Calibration
 
     bundle = bundles.open(context.load("model", Path))
-    rows, kind = _rows(bundle, context.load("rows")), _kind(params, bundle)
+    rows, kind = _rows(params, bundle, context.load("rows")), _kind(params, bundle)
     calibration = Calibration(conformal=_learned(params, kind, rows, slice(None)))
     choice = _choice(params, rows)
     calibration = msgspec.structs.replace(calibration, map=choice.map)
@@ -93,7 +96,7 @@ def _run(params: CalibrateParams, context: StepContext, *, bundles: BundleStore)
     return {"model": msgspec.structs.replace(artifact, meta=meta), "report": report}
 
 
-def _rows(bundle: LoadedBundle, loaded: Any) -> _Rows:
+def _rows(params: CalibrateParams, bundle: LoadedBundle, loaded: Any) -> _Rows:
     from mlopsfw.features.tables import table_arrays
 
     if bundle.calibration is not None:
@@ -101,7 +104,8 @@ def _rows(bundle: LoadedBundle, loaded: Any) -> _Rows:
     if bundle.manifest.task not in ("binary", "multiclass", "regression"):
         raise UsageError(f"a model of the task {bundle.manifest.task!r} cannot be calibrated")
     frame, labels = rows_with_label(bundle, loaded, "calibration rows")
-    return _Rows(bundle, frame, labels, table_arrays(frame, bundle.manifest.inputs), bundle.predict_table(frame))
+    arrays, outputs = table_arrays(frame, bundle.manifest.inputs), bundle.predict_table(frame)
+    return _Rows(bundle, frame, labels, arrays, outputs, weights_of(frame, params.weight))
 
 
 def _kind(params: CalibrateParams, bundle: LoadedBundle) -> Kind:
@@ -120,7 +124,7 @@ def _choice(params: CalibrateParams, rows: _Rows) -> Choice:
     if params.map == "none" or not rows.bundle.manifest.classes:
         return Choice(None, {})
     main = rows.outputs[rows.bundle.manifest.outputs[0].name].astype(float)
-    return choose(rows.labels, main, clusters, seed=params.seed)
+    return choose(rows.labels, main, clusters, rows.weight, seed=params.seed)
 
 
 def _clusters(params: CalibrateParams, frame: pl.DataFrame) -> np.ndarray:
@@ -140,7 +144,8 @@ def _learned(params: CalibrateParams, kind: Kind, rows: _Rows, at: np.ndarray | 
     from mlopsfw.models.conformal import learn
 
     check_by(params.by, rows.bundle.manifest)
-    return learn(kind, rows.labels[at], rows.answer(params.by, at), by=params.by, seed=params.seed)
+    weight = None if rows.weight is None else rows.weight[at]
+    return learn(kind, rows.labels[at], rows.answer(params.by, at), by=params.by, weight=weight, seed=params.seed)
 
 
 def _coverage(params: CalibrateParams, kind: Kind, rows: _Rows) -> dict[str, Any]:
@@ -153,7 +158,9 @@ def _coverage(params: CalibrateParams, kind: Kind, rows: _Rows) -> dict[str, Any
     learned, held_out = np.sort(draw[: len(draw) // 2]), np.sort(draw[len(draw) // 2 :])
     conformal = _learned(params, kind, rows, learned)
     hits, sizes = covered(conformal, rows.labels[held_out], rows.answer(params.by, held_out), params.alpha)
-    return {"alpha": params.alpha, "covered": float(hits.mean()), "size": float(sizes.mean()), "rows": len(held_out)}
+    weight = None if rows.weight is None else rows.weight[held_out]
+    shares = {name: float(np.average(each, weights=weight)) for name, each in (("covered", hits), ("size", sizes))}
+    return {"alpha": params.alpha, **shares, "rows": len(held_out)}
 
 
 def _tell(context: StepContext, report: Mapping[str, Any]) -> None:
@@ -174,7 +181,7 @@ def _tell(context: StepContext, report: Mapping[str, Any]) -> None:
 
 def build(params: CalibrateParams, _host: Host) -> Step:
     """Return the step with these options."""
-    return Step(run=partial(_run, params), inputs=("model", "rows"), outputs=("model", "report"))
+    return Step(run=partial(_run, params), inputs=("model", "rows"), outputs=("model", "report"), version=2)
 
 
 @hookimpl

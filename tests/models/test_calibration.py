@@ -34,6 +34,21 @@ def test_the_isotonic_map_is_scikit_learns_but_for_its_ends():
     assert np.allclose(fit_isotonic(labels, p)(grid), oracle.predict(grid))
 
 
+def test_a_weight_counts_a_row_so_many_times():
+    labels, p = outcomes(600, sharp=2.0)
+    times = np.random.default_rng(1).integers(0, 4, 600)
+    many = [np.repeat(values, times) for values in (labels, p)]
+    assert fit_temperature(labels, p, times * 1.0).temperature == pytest.approx(fit_temperature(*many).temperature)
+    grid = np.linspace(0.01, 0.99, 99)
+    edge = 1 / ((times > 0).sum() + 2)
+    oracle = IsotonicRegression(y_min=edge, y_max=1 - edge, out_of_bounds="clip").fit(p, labels, sample_weight=times)
+    assert np.allclose(fit_isotonic(labels, p, times * 1.0)(grid), oracle.predict(grid))
+    report = choose(labels, p, np.arange(600), times * 1.0).report["temperature"]["log_loss"]
+    assert report["before"] == pytest.approx(
+        choose(*many, np.repeat(np.arange(600), times)).report["temperature"]["log_loss"]["before"]
+    )
+
+
 @pytest.mark.parametrize(("sharp", "kept"), [(3.0, Temperature), (1.0, None)])
 def test_a_map_is_kept_only_where_it_gains(sharp, kept):
     labels, p = outcomes(sharp=sharp)

@@ -156,14 +156,54 @@ def test_a_group_that_no_one_has_seen_gets_the_promise_of_all():
     assert conformal.limits(np.array(["new"]), 0.1) == conformal.limits(np.array([""]), 0.1)
 
 
-def test_an_alpha_that_needs_more_rows_says_how_many():
-    conformal = learn("absolute", *numbers(99, np.random.default_rng(0)))
+@pytest.mark.parametrize("count", [99, 122, 1234])
+def test_an_alpha_that_needs_more_rows_is_refused_with_the_smallest_one_that_can_be_kept(count):
+    """Also for classes: only the set of all classes would keep it."""
     answer = Answer(np.ones(1), np.array([""]))
-    assert np.isfinite(value_intervals(conformal, answer, 0.01)).all()
-    with pytest.raises(UsageError, match=r"alpha 0\.005 needs at least 199 calibration rows, and the model has 99"):
-        value_intervals(conformal, answer, 0.005)
-    sets = learn("lac", *classes(99, np.random.default_rng(0)))
-    assert class_sets(sets, Answer(np.full((1, 3), 1 / 3), np.array([""])), 0.005).all()
+    values = learn("absolute", *numbers(count, np.random.default_rng(0)))
+    sets = learn("lac", *classes(count, np.random.default_rng(0)))
+    for alpha in (0.5 / count, 1e-300, 5e-324):
+        with pytest.raises(UsageError, match=f"is less than {count:,} calibration rows can promise") as raised:
+            value_intervals(values, answer, alpha)
+        with pytest.raises(UsageError, match=f"is less than {count:,} calibration rows"):
+            class_sets(sets, Answer(np.full((1, 3), 1 / 3), np.array([""])), alpha)
+    least = float(raised.value.hint.split()[2])
+    assert least == pytest.approx(1 / (count + 1), rel=0.1)
+    assert np.isfinite(value_intervals(values, answer, least)).all()
+
+
+def test_a_group_that_has_too_few_rows_for_an_alpha_is_named():
+    conformal = learn("absolute", *numbers(400, np.random.default_rng(0)), by="column")
+    high = len(conformal.scores["high"])
+    with pytest.raises(UsageError, match=f"{high} calibration rows of the group 'high'"):
+        conformal.limits(np.array(["high", ""]), 1 / (high + 2))
+    assert np.isfinite(conformal.limits(np.array([""]), 1 / (high + 2))).all()
+
+
+def test_weights_that_are_alike_change_nothing():
+    labels, answer = numbers(6000, np.random.default_rng(0))
+    for by in ("", "column"):
+        alone = learn("absolute", labels, answer, by=by)
+        alike = learn("absolute", labels, answer, by=by, weight=np.full(6000, 3.0))
+        for alpha in (0.001, 0.1, 0.5):
+            assert np.array_equal(alike.limits(answer.groups, alpha), alone.limits(answer.groups, alpha))
+
+
+@pytest.mark.parametrize("kind", ["absolute", "normalised"])
+def test_weights_give_the_promise_to_the_rows_that_they_stand_for(kind):
+    """Rows with a large prediction, whose errors are large, are a tenth of the calibration rows and half of the rows to come."""
+    draw, shares = np.random.default_rng(3), {"weighted": [], "alike": []}
+    for seed in range(30):
+        labels, answer = numbers(1500, draw)
+        left = (answer.main > 5.5) & (draw.random(1500) > 0.11)
+        labels, answer = labels[~left], Answer(answer.main[~left], answer.groups[~left])
+        weight = np.where(answer.main > 5.5, 9.0, 1.0)
+        truth, test = numbers(4000, draw)
+        for each, given in (("weighted", weight), ("alike", None)):
+            conformal = learn(kind, labels, answer, weight=given, seed=seed)
+            shares[each].append(covered(conformal, truth, test, ALPHA)[0].mean())
+    assert np.mean(shares["weighted"]) == pytest.approx(0.9, abs=0.015)
+    assert kind == "normalised" or np.mean(shares["alike"]) < 0.85
 
 
 @pytest.mark.parametrize("alpha", [0, 1, -0.1, "0.1", True, float("nan")])
@@ -182,6 +222,9 @@ def test_an_alpha_that_is_no_share_is_refused(alpha):
         {"kind": "lac", "scores": {"": (float("nan"),)}},
         {"kind": "normalised", "scores": {"": (1.0,)}, "edges": (1.0,), "scales": (1.0,)},
         {"kind": "normalised", "scores": {"": (1.0,)}, "scales": (0.0,)},
+        {"kind": "lac", "scores": {"": (1.0,)}, "weights": {"": (0.0,)}},
+        {"kind": "lac", "scores": {"": (1.0,)}, "weights": {"": (1.0, 1.0)}},
+        {"kind": "lac", "scores": {"": (1.0,)}, "weights": {"a": (1.0,)}},
     ],
 )
 def test_scores_from_a_file_are_checked(wrong):

@@ -119,6 +119,24 @@ def test_intervals_and_sets_hold_the_truth_as_often_as_asked(calibrate, task):
     assert report["coverage"]["covered"] == pytest.approx(0.9, abs=0.06)
 
 
+def test_weights_count_in_the_map_the_intervals_and_the_report(calibrate):
+    frame = table(2000, seed=1)
+    heavy = frame.with_columns(pl.when(pl.col("kind") == "b").then(1.0).otherwise(1e-6).alias("w"))
+    alone, of_b = calibrate("regression", frame=heavy.filter(pl.col("kind") == "b"), kind="absolute")
+    bundle, report = calibrate("regression", frame=heavy, weight="w", kind="absolute")
+    rows = {"x": [0.5], "kind": ["b"]}
+    high = [each.predict_uncertain(rows, 0.2)["value.high"][0] for each in (alone, bundle)]
+    assert high[0] == pytest.approx(high[1])
+    assert report["coverage"]["size"] == pytest.approx(of_b["coverage"]["size"], rel=0.15)
+    maps = [
+        calibrate("binary", frame=heavy, weight=each)[1]["maps"]["temperature"]["log_loss"]["before"]
+        for each in ("", "w")
+    ]
+    assert maps[0] < maps[1]  # those of kind b are the hard ones
+    with pytest.raises(UsageError, match="no column 'wait'"):
+        calibrate("binary", weight="wait")
+
+
 def test_each_group_gets_its_promise_and_a_wider_interval_where_it_is_less_certain(calibrate):
     bundle, report = calibrate("regression", 2000, by="kind", kind="absolute")
     assert set(report["conformal"]["groups"]) == {"", "a", "b"}
