@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from mlopsfw.models.bundle.scoring import Extras
 from mlopsfw.project.server import compact_log, open_scorer
 from mlopsfw.project.worker import execute
-from mlopsfw.serving.scorer import Extras, Scored, Scorer
+from mlopsfw.serving.scorer import Scored, Scorer
 
 __all__ = ["Extras", "Scored", "Scorer", "compact_log", "execute", "open_scorer"]

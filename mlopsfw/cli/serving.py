@@ -251,23 +251,18 @@ def predict(
     feature is a missing value.
     """
     from mlopsfw.models.bundle.row_file import check_writable, write_rows
+    from mlopsfw.models.bundle.scoring import Extras
 
     check_writable({}, out)
     if out is None:
         keep_stdout_for_documents()
     endpoint, flat = model.removeprefix(_ENDPOINTS), out is not None and out.suffix.lower() == ".csv"
     if endpoint != model:
-        if alpha is not None:
-            raise click.UsageError("--alpha is for a model; a server's endpoint takes parameters.alpha in a request")
-        if explain:
-            raise click.UsageError(
-                "--explain is for a model; a server's endpoint takes parameters.explain in a request"
-            )
-        frames = project.batch_scorer.score_file(endpoint, file, csv, sheet, flat=flat)
+        frames = project.batch_scorer.score_file(endpoint, file, csv, sheet, flat=flat, extras=Extras(alpha, explain))
     else:
         check = lambda columns: check_writable(columns, out)  # noqa: E731
         score = project.scorer.score_file
-        frames = iter([score(model, file, csv, sheet, check, flat=flat, alpha=alpha, explain=explain)])
+        frames = iter([score(model, file, csv, sheet, check, flat=flat, extras=Extras(alpha, explain))])
     if out is not None:
         click.echo(f"{write_rows(frames, out)} rows in {out}")
         return

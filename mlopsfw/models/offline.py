@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlopsfw.models.bundle.scoring import NO_EXTRAS, Extras
 from mlopsfw.operations.scratch import scratch_folder
 
 if TYPE_CHECKING:
@@ -45,8 +46,7 @@ class OfflineScorer:
         check: Callable[[Mapping[str, pl.DataType]], None] = lambda _columns: None,
         *,
         flat: bool = False,
-        alpha: float | None = None,
-        explain: bool = False,
+        extras: Extras = NO_EXTRAS,
     ) -> pl.DataFrame:
         """Return the rows of `file` with the outputs of `model` beside them.
 
@@ -58,23 +58,21 @@ class OfflineScorer:
             sheet: The sheet of a workbook.
             check: Is given the columns of the rows before they are scored, and raises if they are of no use.
             flat: Whether each class has a column of its own, as a CSV file needs.
-            alpha: Add intervals or sets that miss the truth in at most this share of rows.
-            explain: Add what each input contributes to each answer.
+            extras: What to add beside the outputs.
 
         Raises:
             DataError: The file cannot be read, or has a column called as an output of the model.
             SignatureMismatch: Its rows do not fit the model.
-            UsageError: The model has no intervals, or too few calibration rows for so small an alpha; or it does not explain answers.
+            UsageError: The model has no intervals, or too few calibration rows for so small an alpha; or its answers cannot be explained.
         """
         from mlopsfw.models.bundle.scoring import (
             added_names,
             by_class,
             check_names,
+            extra_names,
             rows_for,
             score,
-            uncertain_names,
             with_class,
-            with_contributions,
         )
 
         version = self._models.resolve(model)
@@ -82,14 +80,13 @@ class OfflineScorer:
             folder = self._services.blobs.get_folder(version.bundle, scratch / "bundle")
             bundle = self._bundles.open(folder, f"{version.name}@{version.version}")
             rows = rows_for(self._formats, bundle.manifest.inputs, file, options, sheet)
-            extra = uncertain_names(bundle.manifest) if alpha is not None else []
+            extra = extra_names(bundle.manifest, extras)
             check_names(rows.columns, [*added_names(bundle.manifest), *extra])
             check(rows.schema)
             asked = self._personal.rows(version, rows)
-            scored = score(bundle, asked, alpha)
+            scored = score(bundle, asked, extras)
             if not rows.height:
                 return rows
             outputs = scored.select(*(output.name for output in bundle.manifest.outputs), *extra)
             answers = with_class(rows.with_columns(outputs), bundle.manifest)
-            answers = with_contributions(bundle, asked, answers) if explain else answers
             return by_class(answers, bundle.manifest) if flat else answers

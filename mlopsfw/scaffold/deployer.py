@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from mlopsfw import Provider, hookimpl
-from mlopsfw.errors import BundleError, ServingError
+from mlopsfw.errors import BundleError, ServingError, UsageError
 from mlopsfw.roles import Deployer, DeployerMode, EndpointSpec, EndpointStatus, Host, Scores, check_name
 
 
@@ -54,8 +54,17 @@ class SampleDeployer:
         shutil.rmtree(folder)
         return self.status(endpoint)
 
-    def score(self, endpoint: str, requests: Iterable[Mapping[str, list[Any]]]) -> Iterator[Scores]:
+    def score(
+        self,
+        endpoint: str,
+        requests: Iterable[Mapping[str, list[Any]]],
+        *,
+        alpha: float | None = None,
+        explain: bool = False,
+    ) -> Iterator[Scores]:
         """Yield the answers to each request, after their predictions are captured."""
+        if alpha is not None or explain:
+            raise UsageError("this deployer adds no intervals and no explanations", hint="Leave the option out.")
         spec = self._served(endpoint)
         if spec is None:
             raise ServingError(f"endpoint {endpoint} is stopped", hint="Deploy it again.")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mlopsfw.kernel.base.errors import PluginError, ServingError, SignatureMismatch
 from mlopsfw.kernel.roles.bundle import SignatureColumn
 from mlopsfw.kernel.roles.deployer import Scores
+from mlopsfw.models.bundle.scoring import NO_EXTRAS, Extras
 from mlopsfw.serving.recorder import EVENT_TIME
 
 if TYPE_CHECKING:
@@ -41,7 +42,14 @@ class BatchScorer:
         self._services, self._endpoints, self._formats = services, endpoints, formats
 
     def score_file(
-        self, endpoint: str, file: Path, options: ReadOptions | None = None, sheet: str = "", *, flat: bool = False
+        self,
+        endpoint: str,
+        file: Path,
+        options: ReadOptions | None = None,
+        sheet: str = "",
+        *,
+        flat: bool = False,
+        extras: Extras = NO_EXTRAS,
     ) -> Iterator[pl.DataFrame]:
         """Yield the rows of `file`, each with the id of its prediction and the outputs of the model; the first frame is empty.
 
@@ -54,9 +62,10 @@ class BatchScorer:
             options: The format of the file.
             sheet: The sheet of a workbook.
             flat: Whether each class has a column of its own, as a CSV file needs.
+            extras: What to add beside the outputs.
 
         Raises:
-            UsageError: The endpoint's deployer answers requests; it scores no files.
+            UsageError: The endpoint's deployer answers requests; it scores no files. Or the model has no such extras.
             ServingError: The endpoint is stopped.
             DataError: The file cannot be read, or has a column called as what is added to its rows.
             SignatureMismatch: Its rows do not fit the model.
@@ -70,17 +79,21 @@ class BatchScorer:
         source = InferredFile(self._formats, file, as_signature(self._formats, manifest.inputs, file, options), sheet)
         source.take(lambda batches: deque(batches, maxlen=0))
         shaped = (lambda frame: by_class(frame, manifest)) if flat else (lambda frame: frame)
-        yield shaped(_empty(source, manifest))
+        yield shaped(_empty(source, manifest, extras))
         requests = _Requests(source, manifest)
+        asked = extras._asdict() if extras != NO_EXTRAS else {}
         try:
-            yield from map(shaped, _answered(name, deployer.score(endpoint, requests), requests, manifest))
+            answers = deployer.score(endpoint, requests, **asked)
+            yield from map(shaped, _answered(name, answers, requests, manifest, extras))
         except Exception:
             if requests.error is not None:  # an error in the file is not the deployer's fault
                 raise requests.error from None
             raise
 
 
-def _answered(name: str, answers: Iterator[Scores], requests: _Requests, manifest: Manifest) -> Iterator[pl.DataFrame]:
+def _answered(
+    name: str, answers: Iterator[Scores], requests: _Requests, manifest: Manifest, extras: Extras
+) -> Iterator[pl.DataFrame]:
     """Yield the frames that the deployer `name` was asked about, joined with its answers."""
     total = 0
     with contextlib.closing(_checked(name, answers)) as scored:
@@ -89,7 +102,7 @@ def _answered(name: str, answers: Iterator[Scores], requests: _Requests, manifes
                 if not requests.waiting:
                     raise PluginError(f"the deployer {name} answered more than it was asked, after row {total}")
                 rows = requests.waiting.popleft()
-                yield _joined(name, rows, scores, manifest)
+                yield _joined(name, rows, scores, manifest, extras)
                 total += rows.height
         except SignatureMismatch as error:
             raise error.counted_from(total) from None
@@ -154,21 +167,27 @@ def _frame(batch: pa.RecordBatch) -> pl.DataFrame:
     return pl.DataFrame(batch).with_columns(pl.col(pl.Null).cast(pl.String))  # as a dataset reads such a column
 
 
-def _empty(source: InferredFile, manifest: Manifest) -> pl.DataFrame:
+def _empty(source: InferredFile, manifest: Manifest, extras: Extras) -> pl.DataFrame:
     """Return the columns that the answer will have. Raise `SignatureMismatch` where the file lacks one that the model takes."""
-    from mlopsfw.models.bundle.scoring import added_names, check_names
+    from mlopsfw.models.bundle.scoring import added_names, check_names, extra_names
 
     with contextlib.closing(source.batches()) as batches:
         rows = _frame(next(batches)).clear()
-    check_names(rows.columns, (PREDICTION_ID, *added_names(manifest)))
+    check_names(rows.columns, (PREDICTION_ID, *added_names(manifest), *extra_names(manifest, extras)))
     missing = [column.name for column in manifest.inputs if column.name not in rows.columns]
     if missing:
         raise SignatureMismatch(f"the rows lack {', '.join(missing)}, which the model needs")
-    return _with(rows, [], {output.name: [] for output in manifest.outputs}, manifest)
+    return _with(rows, [], dict.fromkeys(_names(manifest, extras), ()), manifest)
 
 
-def _joined(name: str, rows: pl.DataFrame, scores: Scores, manifest: Manifest) -> pl.DataFrame:
-    names, wanted = set(scores.outputs), {output.name for output in manifest.outputs}
+def _names(manifest: Manifest, extras: Extras) -> list[str]:
+    from mlopsfw.models.bundle.scoring import extra_names
+
+    return [*(output.name for output in manifest.outputs), *extra_names(manifest, extras)]
+
+
+def _joined(name: str, rows: pl.DataFrame, scores: Scores, manifest: Manifest, extras: Extras) -> pl.DataFrame:
+    names, wanted = set(scores.outputs), set(_names(manifest, extras))
     if names != wanted:
         raise PluginError(f"the deployer {name} answered with {sorted(names)}, not with the model's {sorted(wanted)}")
     for column, values in {PREDICTION_ID: scores.ids, **scores.outputs}.items():
@@ -184,10 +203,13 @@ def _with(
 ) -> pl.DataFrame:
     import polars as pl
 
-    from mlopsfw.models.bundle.scoring import with_class
+    from mlopsfw.models.bundle.scoring import in_file, with_class
 
     series = [pl.Series(PREDICTION_ID, ids, dtype=pl.String)]
-    series += [pl.Series(column.name, outputs[column.name], dtype=_type(column)) for column in manifest.outputs]
+    types = {column.name: _type(column) for column in manifest.outputs}
+    for name, values in in_file(manifest, outputs).items():
+        of_set = pl.List(pl.Series(list(manifest.classes)).dtype) if name.endswith(".set") else pl.Float64()
+        series.append(pl.Series(name, values, dtype=types.get(name, of_set)))
     return with_class(rows.with_columns(series), manifest)
 
 

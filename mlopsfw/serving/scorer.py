@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from mlopsfw.capturelog.labels import check_labels
 from mlopsfw.capturelog.records import Header, LabelRows
@@ -13,11 +13,10 @@ from mlopsfw.kernel.base.lazy import lazy
 from mlopsfw.kernel.roles.bundle import Manifest
 from mlopsfw.models.bundle.answers import as_lists
 from mlopsfw.models.bundle.loaded import LoadedBundle
-from mlopsfw.models.bundle.scoring import contribution_names, contributions, uncertain_names
+from mlopsfw.models.bundle.scoring import NO_EXTRAS, Extras, answer, extra_names
 from mlopsfw.serving.recorder import Recorder, Request
 
 _VALUES = 8_192  # inputs scored at a time, if there are many
-MOST_EXPLAINED = 1_000  # rows of a request
 _EXPLAINED = 64  # inputs explained at a time: each costs many answers
 _FEWEST = 8  # rows scored at a time: libraries of linear algebra add a single row up in another order
 _OF_ROWS = frozenset({"binary", "multiclass", "multilabel", "regression"})
@@ -27,21 +26,6 @@ if TYPE_CHECKING:
     import numpy as np
 else:
     np = lazy("numpy")
-
-
-class Extras(NamedTuple):
-    """What an answer holds beside the outputs, where a request asks for it. None of it is captured.
-
-    Args:
-        alpha: Intervals or sets that miss the truth in at most this share of rows.
-        explain: What each input contributes to the answer, for at most 1,000 rows.
-    """
-
-    alpha: float | None = None
-    explain: bool = False
-
-
-NO_EXTRAS = Extras()
 
 
 @dataclass(slots=True)
@@ -85,11 +69,7 @@ class Scorer:
 
     def names(self, extras: Extras) -> tuple[str, ...]:
         """Return what an answer holds: the outputs, and what `extras` ask for."""
-        return (
-            *(output.name for output in self.manifest.outputs),
-            *(uncertain_names(self.manifest) if extras.alpha is not None else ()),
-            *(contribution_names(self.manifest) if extras.explain else ()),
-        )
+        return (*(output.name for output in self.manifest.outputs), *extra_names(self.manifest, extras))
 
     def score(
         self, columns: dict[str, list[Any]], request_id: str | None, event_time: str | None, extras: Extras = NO_EXTRAS
@@ -103,19 +83,11 @@ class Scorer:
             extras: What the answer holds beside the outputs.
 
         Raises:
-            SignatureMismatch: As `Recorder.request`; or a value is of the wrong type; or the model has no such extras, or not for so many rows.
+            SignatureMismatch: As `Recorder.request`; or a value is of the wrong type; or the model has no such extras.
         """
-        request = self._request(columns, request_id, event_time, extras)
+        request = self._recorder.request(columns, request_id, event_time)
         outputs = self._predict(request.columns, extras)
         return self._scored(request, outputs)
-
-    def _request(
-        self, columns: dict[str, list[Any]], request_id: str | None, event_time: str | None, extras: Extras
-    ) -> Request:
-        rows = max(map(len, columns.values()), default=0)
-        if extras.explain and rows > MOST_EXPLAINED:
-            raise SignatureMismatch(f"the request holds {rows:,} rows, and at most {MOST_EXPLAINED:,} can be explained")
-        return self._recorder.request(columns, request_id, event_time)
 
     def _scored(self, request: Request, outputs: Mapping[str, np.ndarray]) -> Scored:
         lists = as_lists(outputs)
@@ -123,15 +95,8 @@ class Scorer:
         return Scored(request.ids, outputs, lists, self._recorder.record(request, captured))
 
     def _predict(self, columns: Mapping[str, Any], extras: Extras) -> Mapping[str, np.ndarray]:
-        if extras == NO_EXTRAS:
-            return self._bundle.predict(columns)
         try:
-            outputs = (
-                self._bundle.predict(columns)
-                if extras.alpha is None
-                else self._bundle.predict_uncertain(columns, extras.alpha)
-            )
-            return {**outputs, **contributions(self._bundle, columns)} if extras.explain else outputs
+            return answer(self._bundle, columns, extras)
         except UsageError as error:
             raise SignatureMismatch(error.message, hint=error.hint) from None
 
@@ -149,7 +114,7 @@ class Scorer:
         Raises:
             SignatureMismatch: As `score`.
         """
-        request = self._request(columns, request_id, event_time, extras)
+        request = self._recorder.request(columns, request_id, event_time)
         yield
         width = _width(request.columns)
         size = max(1, _EXPLAINED // width) if extras.explain else max(_FEWEST, _VALUES // width)

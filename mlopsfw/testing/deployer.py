@@ -153,6 +153,18 @@ class DeployerConformance:
         served.stop(ENDPOINT)
         assert project.captures.scan(ENDPOINT).collect().height == len(COLUMNS["distance"])
 
+    def test_extras_that_the_model_lacks_are_refused_and_nothing_is_captured(
+        self, served: Deployer, project: Project
+    ) -> None:
+        if not isinstance(served, BatchDeployer):
+            pytest.skip("only a batch deployer is asked by `score`")
+        with pytest.raises(MlopsfwError):
+            list(served.score(ENDPOINT, [COLUMNS], alpha=0.1))
+        with pytest.raises(MlopsfwError):
+            list(served.score(ENDPOINT, [COLUMNS], explain=True))
+        self.ask(served, served.status(ENDPOINT), COLUMNS)
+        assert project.captures.scan(ENDPOINT).collect().height == len(COLUMNS["distance"])
+
     def test_a_change_replaces_what_is_served_at_the_same_place(self, served: Deployer, bundles: Bundles) -> None:
         before = served.status(ENDPOINT)
         after = served.deploy(spec(2, bundles.second))

@@ -21,7 +21,7 @@ from mlopsfw.roles import DeployerMode, EndpointSpec, EndpointStatus, Scores, ch
 
 if TYPE_CHECKING:
     from mlopsfw.roles import Host
-    from mlopsfw.worker import Scorer
+    from mlopsfw.worker import Extras, Scorer
 
 
 _ASIDE = "captured-"
@@ -77,16 +77,23 @@ class FileDeployer:
             _clean(folder, set())
         return self.status(endpoint)
 
-    def score(self, endpoint: str, requests: Iterable[Mapping[str, list[Any]]]) -> Iterator[Scores]:
+    def score(
+        self,
+        endpoint: str,
+        requests: Iterable[Mapping[str, list[Any]]],
+        *,
+        alpha: float | None = None,
+        explain: bool = False,
+    ) -> Iterator[Scores]:
         """Yield the answers to each request. The predictions of all are captured at the end, or none if one fails."""
-        from mlopsfw.worker import open_scorer
+        from mlopsfw.worker import Extras, open_scorer
 
         folder, spec = self._folder(endpoint), self._served(endpoint)
         if spec is None:
             raise ServingError(f"endpoint {endpoint} is stopped", hint="Deploy it again.")
         scorer = open_scorer(spec, folder / spec.bundle, self._host.root, self._host.config)
         with _captures_aside(folder) as aside:
-            yield from _answers(scorer, requests, aside)
+            yield from _answers(scorer, requests, aside, Extras(alpha, explain))
             captures = log_folder(self._host.root, endpoint)
             for segment in segments(aside):
                 segment.rename(captures / segment.name)
@@ -115,12 +122,14 @@ class FileDeployer:
         part.rename(folder / spec.bundle)
 
 
-def _answers(scorer: Scorer, requests: Iterable[Mapping[str, list[Any]]], aside: Path) -> Iterator[Scores]:
+def _answers(
+    scorer: Scorer, requests: Iterable[Mapping[str, list[Any]]], aside: Path, extras: Extras
+) -> Iterator[Scores]:
     """Yield the answers; their records go to a log of their own in the folder `aside`."""
     log, rows = CaptureWriter(aside, scorer.header), 0
     try:
         for columns in requests:
-            scored = scorer.score(dict(columns), None, None)
+            scored = scorer.score(dict(columns), None, None, extras)
             log.write([(scored.record, len(scored.ids))])
             if log.lost:
                 raise ServingError(f"the predictions cannot be captured: {log.error}", hint="Make room and try again.")

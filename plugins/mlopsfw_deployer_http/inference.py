@@ -109,7 +109,8 @@ def infer(scorer: Scorer, request: Request) -> Answer:
 def infer_in_steps(scorer: Scorer, request: Request) -> Steps[Answer]:
     """Answer a long inference request with the same bytes as `infer`, ids aside."""
     asked = yield from read_in_steps(request, _decoder)
-    columns, extras = check_rows(_columns(asked, scorer)), _extras(asked.parameters)
+    extras = _extras(asked.parameters)
+    columns = check_rows(_columns(asked, scorer), explain=extras.explain)
     names = _wanted(asked.outputs, scorer.names(extras))
     yield
     parts = yield from scorer.score_in_steps(columns, asked.id, _event_time(asked.parameters), extras)

@@ -77,7 +77,7 @@ def invoke(scorer: Scorer, request: Request) -> Answer:
 def invoke_in_steps(scorer: Scorer, request: Request) -> Steps[Answer]:
     """Answer a long request with the same bytes as `invoke`, ids aside."""
     asked = yield from read_in_steps(request, _decoder)
-    columns = check_rows(_columns(asked, scorer))
+    columns = check_rows(_columns(asked, scorer), explain=asked.params.explain)
     rows = (
         asked.dataframe_split and asked.dataframe_split.data,
         asked.dataframe_records,

@@ -15,6 +15,7 @@ from mlopsfw_deployer_http.pieces import Steps, decoded
 T = TypeVar("T")
 
 MOST_ROWS = 1_000_000  # of a request: a row takes hundreds of bytes of memory, however short it is in the body
+MOST_EXPLAINED = 1_000  # each costs hundreds of answers
 _LONGEST_INT = 400  # digits; Python reads at most 4300, and no column holds 20
 
 
@@ -48,11 +49,12 @@ def read_in_steps(request: Request, decoder: msgspec.json.Decoder[T]) -> Steps[T
     return converted
 
 
-def check_rows(columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
-    """Return the columns of a request. Raise `Refusal` where they have too many rows."""
+def check_rows(columns: dict[str, list[Any]], *, explain: bool = False) -> dict[str, list[Any]]:
+    """Return the columns of a request. Raise `Refusal` where they have too many rows to answer, or to explain."""
     rows = max(map(len, columns.values()), default=0)
-    if rows > MOST_ROWS:
-        raise Refusal(413, f"the body holds {rows} rows; send at most {MOST_ROWS} at a time")
+    most, what = (MOST_EXPLAINED, " to explain") if explain else (MOST_ROWS, "")
+    if rows > most:
+        raise Refusal(413, f"the body holds {rows} rows{what}; send at most {most} at a time")
     return columns
 
 

@@ -17,6 +17,8 @@ from bundles import ROWS, write_bundle
 from mlopsfw.cli import run
 from mlopsfw.kernel.base.errors import DataError, PluginError, ServingError, SignatureMismatch, UsageError
 from mlopsfw.kernel.roles.deployer import BatchDeployer, Deployer, EndpointSpec, Route
+from mlopsfw.models.bundle.calibrated import Calibration
+from mlopsfw.models.conformal import Conformal
 from mlopsfw.project.facade import Project
 from mlopsfw.testing.deployer import DeployerConformance
 
@@ -82,6 +84,59 @@ def test_a_file_is_scored_as_the_model_scores_it_and_each_row_is_captured(
     assert joined["scored"].to_list() == pytest.approx(joined["probability"].to_list(), abs=0)
     assert set(captured["revision"]) == {1}
     assert "zip" not in captured.columns  # no input of the model
+
+
+@pytest.fixture
+def calibrated(delay: Project, tmp_path: Path) -> Project:
+    """The same, whose model is calibrated with made-up scores."""
+    bundle = delay.bundles.open(tmp_path / "1")
+    scores = {"": tuple(number / 200 for number in range(100))}
+    calibration = Calibration(conformal=Conformal(kind="lac", scores=scores))
+    delay.bundles.recalibrate(tmp_path / "2", bundle, calibration, pl.DataFrame(ROWS))
+    delay.registry.register("delay", delay.blobs.put_folder(tmp_path / "2"))
+    delay.registry.promote("delay", 2)
+    delay.endpoints.deploy("delay", deployer="nightly")
+    return delay
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+def test_sets_and_contributions_stand_beside_the_rows_as_without_an_endpoint_and_are_not_captured(
+    calibrated: Project, tmp_path: Path, suffix: str
+) -> None:
+    file, out, offline = tmp_path / "rows.parquet", tmp_path / f"out{suffix}", tmp_path / f"offline{suffix}"
+    rows_of(9_000).write_parquet(file)  # two requests
+    for model, to in (("endpoints:/delay", out), ("models:/delay@2", offline)):
+        assert mlopsfw(calibrated, "predict", model, file, "--out", to, "--alpha", 0.3, "--explain") == 0
+    read = {".parquet": pl.read_parquet, ".csv": pl.read_csv}[suffix]
+    scored, wanted = read(out), read(offline)
+    assert sorted(scored.columns) == sorted([*wanted.columns, "prediction_id"])
+    sets = [name for name in wanted.columns if name.startswith("probability.set")]
+    assert scored.select(sets).equals(wanted.select(sets))
+    shares = pl.sum_horizontal(pl.selectors.starts_with("contribution"))
+    odds = (pl.col("probability") / (1 - pl.col("probability"))).log()
+    assert scored.select((shares - odds).abs().max()).item() < 1e-4
+    captured = calibrated.captures.scan("delay").collect()
+    assert captured.height == 9_000
+    assert not [name for name in captured.columns if "contribution" in name or ".set" in name]
+
+
+def test_an_alpha_below_what_the_calibration_promises_leaves_nothing(
+    calibrated: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows_of(10).write_parquet(tmp_path / "rows.parquet")
+    words = (
+        "predict",
+        "endpoints:/delay",
+        tmp_path / "rows.parquet",
+        "--out",
+        tmp_path / "o.parquet",
+        "--alpha",
+        1e-300,
+    )
+    assert mlopsfw(calibrated, *words) != 0
+    assert "alpha 1e-300 is less than 100 calibration rows can promise" in capsys.readouterr().err
+    assert not (tmp_path / "o.parquet").exists()
+    assert calibrated.captures.scan("delay").collect().height == 0
 
 
 def test_without_out_the_rows_go_to_the_terminal(

@@ -13,7 +13,7 @@ from serving import ROW, RuleBundle, RunningServer, ask, infer_body
 from mlopsfw.capturelog import appendlog
 from mlopsfw.capturelog.records import decode_record
 from mlopsfw.errors import UsageError
-from mlopsfw.serving.scorer import MOST_EXPLAINED
+from mlopsfw_deployer_http.strict import MOST_EXPLAINED
 
 INFER = "/v2/models/delay/infer"
 
@@ -79,7 +79,7 @@ def test_rows_are_explained_some_at_a_time_and_a_request_holds_a_thousand(server
     assert (status, answer["outputs"][1]["shape"]) == (200, [MOST_EXPLAINED])
     assert server.service._scorer._bundle.calls > MOST_EXPLAINED / 20
     status, answer = post(server, INFER, explained(MOST_EXPLAINED + 1))
-    assert (status, answer["error"]) == (400, "the request holds 1,001 rows, and at most 1,000 can be explained")
+    assert (status, answer["error"]) == (413, "the body holds 1001 rows to explain; send at most 1000 at a time")
 
 
 def test_short_requests_are_answered_while_a_short_body_is_explained(server):

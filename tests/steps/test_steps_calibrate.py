@@ -14,7 +14,7 @@ import pytest
 
 from mlopsfw.errors import BundleError, DataError, UsageError
 from mlopsfw.models.bundle.calibrated import Calibration
-from mlopsfw.models.bundle.scoring import score
+from mlopsfw.models.bundle.scoring import Extras, score
 from mlopsfw.models.calibration import Temperature
 from mlopsfw.models.metrics import evaluate
 from mlopsfw.pipeline.graph.step import BundleFolder
@@ -156,7 +156,7 @@ def test_sets_by_class_hold_each_class_as_often_as_asked(calibrate):
 def test_a_file_is_scored_with_intervals_or_the_names_of_classes(trained, calibrate):
     for task, names in (("regression", ["value.low", "value.high"]), ("multiclass", ["probabilities.set"])):
         bundle, _ = calibrate(task)
-        scored = score(bundle, table(20).select("x", "kind"), 0.1)
+        scored = score(bundle, table(20).select("x", "kind"), Extras(0.1))
         assert set(names) == set(scored.columns) - {"x", "kind", bundle.manifest.outputs[0].name}
     assert set(scored["probabilities.set"].explode()) <= {"low", "middle", "high"}
 

@@ -35,6 +35,13 @@ class AnswersTheSameToEveryRow(SampleDeployer):
             yield scores._replace(outputs={name: values[:1] * len(values) for name, values in scores.outputs.items()})
 
 
+class IgnoresExtras(SampleDeployer):
+    """Answers without what was asked for."""
+
+    def score(self, endpoint, requests, **_extras):
+        return super().score(endpoint, requests)
+
+
 class GoesOnWithTheFirstBundle(SampleDeployer):
     """Says that it serves the second."""
 
@@ -245,6 +252,7 @@ MUTANTS = [
     (CapturesOtherAnswers, CAPTURED),
     (CapturesAnswersTwice, CAPTURED),
     (CapturesWhatTheModelRefused, "rows_that_the_model_does_not_take_are_refused_and_not_captured"),
+    (IgnoresExtras, "extras_that_the_model_lacks_are_refused_and_nothing_is_captured"),
     (IgnoresRoutes, "routes_are_served_or_refused_and_never_ignored"),
     (DeclaresNoMode, MODE),
     (CannotScore, MODE),

@@ -79,10 +79,7 @@ class EndpointStatus(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class Deployer(Protocol):
-    """Starts, changes and stops endpoints.
-
-    Which version an endpoint should serve is the kernel's (`mlopsfw.serving.endpoints`).
-    """
+    """Starts, changes and stops endpoints. `mlopsfw.serving.endpoints` says which version one should serve."""
 
     @property
     def mode(self) -> DeployerMode:
@@ -108,12 +105,7 @@ class ForegroundDeployer(Protocol):
     def run(self, spec: EndpointSpec, ready: Callable[[EndpointStatus], None]) -> None:
         """Serve `spec` until SIGTERM or SIGINT, then end as `stop` does. Later calls of `deploy` change what is served.
 
-        Args:
-            spec: What to serve first.
-            ready: Called once it answers.
-
-        Raises:
-            ServingError: It cannot be served, or is being served.
+        Call `ready` once it answers. Raise `ServingError` where it cannot be served, or is being served.
         """
 
 
@@ -133,8 +125,16 @@ class Scores(NamedTuple):
 class BatchDeployer(Protocol):
     """A `Deployer` of mode `batch`: scores rows when it is asked (`mlopsfw predict endpoints:/NAME FILE`)."""
 
-    def score(self, endpoint: str, requests: Iterable[Mapping[str, list[Any]]]) -> Iterator[Scores]:
+    def score(
+        self,
+        endpoint: str,
+        requests: Iterable[Mapping[str, list[Any]]],
+        *,
+        alpha: float | None = None,
+        explain: bool = False,
+    ) -> Iterator[Scores]:
         """Yield the answers to each request, a few thousand rows as columns, in order. Capture every prediction.
 
         Raise `ServingError` where the endpoint is stopped, and `SignatureMismatch` where rows do not fit the model.
+        With `alpha` or `explain` an answer also has what `mlopsfw.worker.Extras` describes, which is not captured.
         """

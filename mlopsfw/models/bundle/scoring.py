@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlopsfw.kernel.base.errors import DataError, SignatureMismatch
 from mlopsfw.models.bundle.answers import as_lists
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     import numpy as np
     import polars as pl
@@ -29,8 +29,45 @@ PREDICTION = "prediction"
 _BATCH = 65_536  # rows scored at a time
 
 
-def score(bundle: LoadedBundle, rows: pl.DataFrame, alpha: float | None = None) -> pl.DataFrame:
-    """Return `rows` with one column for each output of `bundle`, and with the intervals or sets that miss at most a share `alpha` of them."""
+class Extras(NamedTuple):
+    """What an answer holds beside the outputs, where it is asked for. A server captures none of it.
+
+    Args:
+        alpha: Intervals or sets that miss the truth in at most this share of rows.
+        explain: What each input contributes to the answer.
+    """
+
+    alpha: float | None = None
+    explain: bool = False
+
+
+NO_EXTRAS = Extras()
+
+CONTRIBUTION = "contribution"
+"""What has what all rows' answers have in common; `contribution[INPUT]` has that of an input."""
+
+
+def answer(bundle: LoadedBundle, columns: Mapping[str, Any], extras: Extras = NO_EXTRAS) -> Mapping[str, np.ndarray]:
+    """Return a bundle's outputs for columns, as its `predict` takes them, and the extras by their names. Raise `UsageError` where it has none."""
+    if extras == NO_EXTRAS:
+        return bundle.predict(columns)
+    outputs = bundle.predict(columns) if extras.alpha is None else bundle.predict_uncertain(columns, extras.alpha)
+    if not extras.explain:
+        return outputs
+    names = extra_names(bundle.manifest, Extras(explain=True))
+    return {**outputs, **dict(zip(names, bundle.explain(columns).values(), strict=True))}
+
+
+def extra_names(manifest: Manifest, extras: Extras) -> list[str]:
+    """Return the names of extras: the ends of an interval or a set, and the contributions."""
+    uncertain = uncertain_names(manifest) if extras.alpha is not None else []
+    if not extras.explain:
+        return uncertain
+    return [*uncertain, CONTRIBUTION, *(f"{CONTRIBUTION}[{column.name}]" for column in manifest.inputs)]
+
+
+def score(bundle: LoadedBundle, rows: pl.DataFrame, extras: Extras = NO_EXTRAS) -> pl.DataFrame:
+    """Return `rows` with one column for each output of `bundle`, and for each of the extras, as `in_file` has them."""
     import polars as pl
 
     missing = [column.name for column in bundle.manifest.inputs if column.name not in rows.columns]
@@ -40,52 +77,29 @@ def score(bundle: LoadedBundle, rows: pl.DataFrame, alpha: float | None = None) 
     for number, part in enumerate(rows.iter_slices(_BATCH)):
         columns = {column.name: request_values(part[column.name], column) for column in bundle.manifest.inputs}
         try:
-            answer = bundle.predict(columns) if alpha is None else bundle.predict_uncertain(columns, alpha)
+            outputs = as_lists(answer(bundle, columns, extras))
         except SignatureMismatch as error:
             raise error.counted_from(number * _BATCH) from None
-        outputs = as_lists(answer)
-        for name in uncertain_names(bundle.manifest) if alpha is not None and bundle.manifest.classes else ():
-            outputs[name] = [list(itertools.compress(bundle.manifest.classes, held)) for held in outputs[name]]
-        scored.append(part.with_columns(**{name: pl.Series(values) for name, values in outputs.items()}))
+        values = in_file(bundle.manifest, outputs)
+        scored.append(part.with_columns(**{name: pl.Series(each) for name, each in values.items()}))
     return pl.concat(scored) if scored else rows
 
 
-CONTRIBUTION = "contribution"
-"""The column that has what all rows' answers have in common; `contribution[INPUT]` has that of an input."""
+def in_file(manifest: Manifest, outputs: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
+    """Return an answer's values as rows of a file have them: of a set the classes in it, of contributions those to the likeliest class."""
+    main, classes = outputs[manifest.outputs[0].name], manifest.classes
+    values = dict(outputs)
+    for name in uncertain_names(manifest) if classes else ():
+        if name in values:
+            values[name] = [list(itertools.compress(classes, held)) for held in values[name]]
+    for name in extra_names(manifest, Extras(explain=True)):
+        if name in values and manifest.task == "multiclass":
+            values[name] = [each[_largest(row)] for each, row in zip(values[name], main, strict=True)]
+    return values
 
 
-def with_contributions(bundle: LoadedBundle, rows: pl.DataFrame, scored: pl.DataFrame) -> pl.DataFrame:
-    """Return scored rows with a column for what each input contributes to the answer; of several classes, to the likeliest one.
-
-    Args:
-        bundle: The model.
-        rows: What it was asked, as it gets them.
-        scored: Its outputs, and what stands beside them.
-    """
-    import numpy as np
-    import polars as pl
-
-    inputs, output = bundle.manifest.inputs, bundle.manifest.outputs[0].name
-    parts = []
-    for part, answer in zip(rows.iter_slices(_BATCH), scored.iter_slices(_BATCH), strict=True):
-        shares = contributions(bundle, {each.name: request_values(part[each.name], each) for each in inputs})
-        if shares[CONTRIBUTION].ndim > 1:
-            likeliest = np.array([np.argmax(p) for p in answer[output]])
-            shares = {name: each[np.arange(len(each)), likeliest] for name, each in shares.items()}
-        parts.append(shares)
-    made = pl.concat([pl.DataFrame(each) for each in parts])
-    check_names(scored.columns, made.columns)
-    return scored.hstack(made)
-
-
-def contributions(bundle: LoadedBundle, columns: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Return what `LoadedBundle.explain` returns, by the names of the columns that hold it."""
-    return dict(zip(contribution_names(bundle.manifest), bundle.explain(columns).values(), strict=True))
-
-
-def contribution_names(manifest: Manifest) -> list[str]:
-    """Return the columns that explanations add."""
-    return [CONTRIBUTION, *(f"{CONTRIBUTION}[{column.name}]" for column in manifest.inputs)]
+def _largest(values: Sequence[float]) -> int:
+    return max(range(len(values)), key=values.__getitem__)
 
 
 def added_names(manifest: Manifest) -> list[str]:
