@@ -24,6 +24,7 @@ import numpy as np
 import polars as pl
 from machine import machine_line
 from peers import PEERS
+from search import FACTS, SEARCH, searched
 from sets import SETS, DataSet
 from sklearn import model_selection
 from table import markdown
@@ -78,6 +79,8 @@ def cell(each: DataSet, model: str, seed: int, data: Path, config: TorchConfig |
     began = time.perf_counter()
     if config is not None:
         outputs, classes, facts = ours(config, each, train, test, seed)
+    elif model.startswith(SEARCH):
+        outputs, classes, facts = searched(each, train, test, seed, float(model.removeprefix(SEARCH)))
     else:
         outputs = PEERS[model](
             each.task, train.drop(each.target), _labels(train[each.target], classes), test.drop(each.target), seed
@@ -87,6 +90,7 @@ def cell(each: DataSet, model: str, seed: int, data: Path, config: TorchConfig |
     return {
         "set": each.name, "half": each.half, "model": model, "seed": seed, "value": metrics[each.metric], "metrics": metrics,
         "seconds": round(seconds, 2), "train_rows": train.height, "steps": facts.get("steps"), "best_epoch": facts.get("best_epoch"),
+        **{name: facts[name] for name in FACTS if name in facts},
     }  # fmt: skip
 
 

@@ -36,6 +36,10 @@ class Rows(NamedTuple):
     labels: np.ndarray
     weights: np.ndarray | None
 
+    def at(self, index: np.ndarray) -> Rows:
+        """Return the rows at an index."""
+        return Rows(self.numbers[index], self.labels[index], None if self.weights is None else self.weights[index])
+
 
 class Columns(NamedTuple):
     """What is learned of the training rows before the first tree.
@@ -78,6 +82,25 @@ def validation_rows(data: TrainingData, task: TrainingTask, columns: Columns) ->
         column = rows_with_label(data, task, [signature.name], "validation")
         matrix[:, at] = encoding.numbers(table_arrays(column, (signature,))[signature.name])
     return Rows(matrix, _labels(frame, task, columns.classes), row_weights(frame, task))
+
+
+def held_out(rows: Rows, data: TrainingData, task: TrainingTask, share: float) -> tuple[Rows, Rows | None]:
+    """Return the training rows to learn from, and those by which a training stops early: the latest by event time, else drawn.
+
+    Args:
+        rows: What `training_rows` made of `data`.
+        data: The training rows; they may hold the column of the event time.
+        task: Names it, and the seed.
+        share: Of the rows that are held out, rounded down. None is held out where all of them would have no weight.
+    """
+    count = int(share * len(rows.labels))
+    if task.time in data.schema.names:
+        order = rows_with_label(data, task, [task.time], "training")[task.time].arg_sort(nulls_last=False).to_numpy()
+    else:
+        order = np.random.default_rng(task.seed).permutation(len(rows.labels))
+    learned, held = (rows.at(np.sort(each)) for each in np.split(order, [len(order) - count]))
+    usable = count and (held.weights is None or held.weights.any())
+    return (learned, held) if usable else (rows, None)
 
 
 def _labels_of(task: TrainingTask, data: TrainingData) -> list[str]:

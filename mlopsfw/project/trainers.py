@@ -107,7 +107,7 @@ def _checked(trained: object) -> TrainedModel:
     _each(trained.formats, "formats", trained.files.__contains__, f"one of its files: {', '.join(trained.files)}")
     _each(trained.metrics, "metrics", _is_number, "a finite number")
     try:
-        msgspec.json.encode(dict(trained.facts))
+        msgspec.json.encode({name: value for name, value in trained.facts.items() if not callable(value)})
     except (TypeError, msgspec.MsgspecError) as error:
         hint = "Facts are JSON values: they become part of the model card."
         raise PluginError(f"TrainedModel.facts: {error}", hint=hint) from error

@@ -11,7 +11,8 @@ import msgspec
 
 from mlopsfw.kernel.base.errors import ConfigError
 from mlopsfw.pipeline.run.child import GIVEN
-from mlopsfw.steps.trial import QuietContext, run_trial, work_of
+from mlopsfw.steps.quiet import QuietContext
+from mlopsfw.steps.trial import run_trial, work_of
 from mlopsfw.training.search.space import Proposal, Space
 
 if TYPE_CHECKING:
@@ -109,7 +110,11 @@ def _searched(
     from mlopsfw.training.search.study import Study
 
     study = Study(
-        space, work.tune, maximize=[work.maximizes(name) for name in work.objectives], seed=work.subject.task.seed
+        space,
+        work.tune,
+        maximize=[work.maximizes(name) for name in work.objectives],
+        seed=work.subject.task.seed,
+        folds=len(work.folds),
     )
     try:
         loop = TrialLoop(work, study, space, children, context)
@@ -125,7 +130,7 @@ def _report(work: Work, trials: list[Trial], best: Trial, study: Study) -> dict[
     counts = Counter(trial.status for trial in shown)
     return {
         "metric": work.metric,
-        "by": work.tune.folds.order(work.subject.task),
+        "by": work.by.order(work.subject.task),
         "rows": len(work.seen),
         "counts": dict(counts),
         "best": {"number": best.number, "value": best.value, "params": best.params},

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mlopsfw.steps.trial import QuietContext
+from mlopsfw.steps.quiet import QuietContext
 from mlopsfw.training.search.space import Dimension
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -13,9 +12,10 @@ import msgspec
 
 from mlopsfw.kernel.roles.training import TrainingData
 from mlopsfw.pipeline.run.child import GIVEN
+from mlopsfw.steps.quiet import Pruned, QuietContext
 from mlopsfw.training.search.settings import is_measure
 from mlopsfw.training.search.space import Proposal
-from mlopsfw.training.search.trials import mean_of
+from mlopsfw.training.search.trials import Values, mean_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,12 +30,9 @@ if TYPE_CHECKING:
     from mlopsfw.privacy.marks import Privacy
     from mlopsfw.steps.train import FitParams
     from mlopsfw.training.crossfit import Judged, Subject
-    from mlopsfw.training.folds import Fold
+    from mlopsfw.training.folds import Fold, Folds
     from mlopsfw.training.search.settings import Tune
 
-STOP = "stop"
-"""The file among the checkpoints of a trial by which the search stops it."""
-_LOOK = 0.2  # seconds
 _SCORED = 30  # times that a row is scored, to time it
 _SEGMENT = 30  # rows
 
@@ -49,6 +46,7 @@ class Work(NamedTuple):
         subject: Those with a label.
         seen: int64 positions of the rows that trials see, ascending.
         unseen: Those of the rows that none sees; empty without a hold-out.
+        by: How rows are divided.
         folds: Of the rows that trials see.
         metrics: The project's.
         metric: The one that compares.
@@ -59,6 +57,7 @@ class Work(NamedTuple):
     subject: Subject
     seen: np.ndarray
     unseen: np.ndarray
+    by: Folds
     folds: list[Fold]
     metrics: MetricSet
     metric: str
@@ -93,76 +92,26 @@ def work_of(params: FitParams, tune: Tune, context: StepContext, metrics: Metric
             subject.frame([name.partition(".")[2]])
         elif not is_measure(name):
             _ = metrics[name]
-    rows = subject.frame(tune.folds.columns(subject.task))
-    seen, unseen = _divided(rows, tune, subject.task)
-    folds = [Fold(seen[each.train], seen[each.validation]) for each in make_folds(rows[seen], tune.folds, subject.task)]
-    return Work(tune, data, subject, seen, unseen, folds, metrics, metric)
+    by = tune.folds_of(subject.data.rows)
+    rows = subject.frame(by.columns(subject.task))
+    seen, unseen = _divided(rows, by, tune.holdout, subject.task)
+    folds = [Fold(seen[each.train], seen[each.validation]) for each in make_folds(rows[seen], by, subject.task)]
+    return Work(tune, data, subject, seen, unseen, by, folds, metrics, metric)
 
 
-def _divided(rows: pl.DataFrame, tune: Tune, task: TrainingTask) -> tuple[np.ndarray, np.ndarray]:
+def _divided(rows: pl.DataFrame, folds: Folds, share: float, task: TrainingTask) -> tuple[np.ndarray, np.ndarray]:
     """Return the positions of the rows that trials see, and of those that none sees."""
     import numpy as np
 
     from mlopsfw.training.folds import make_folds
 
-    if not tune.holdout:
+    if not share:
         return np.arange(rows.height), np.arange(0)
-    by = tune.folds.order(task)
+    by = folds.order(task)
     in_time = {"by": "time", "embargo": ""} if by in ("time", "purged") else {"by": by}
-    outer = msgspec.structs.replace(tune.folds, folds=1, share=tune.holdout, **in_time)
+    outer = msgspec.structs.replace(folds, folds=1, share=share, **in_time)
     [fold] = make_folds(rows, outer, task)
     return fold.train, fold.validation
-
-
-class Pruned(Exception):
-    """The search has stopped this trial."""
-
-
-@dataclass
-class QuietContext:
-    """The context of the fits of a trial. Their own metrics are not recorded: of hundreds of trials nobody reads them.
-
-    Args:
-        context: Of the trial.
-    """
-
-    context: StepContext
-    _looked: float = 0.0
-
-    @property
-    def scratch(self) -> Path:
-        """A folder of this attempt."""
-        return self.context.scratch
-
-    @property
-    def checkpoints(self) -> Path:
-        """A folder that is kept between attempts."""
-        return self.context.checkpoints
-
-    def log_metric(self, name: str, value: float, step: float | None = None) -> None:  # noqa: ARG002 - left out
-        """Leave it out."""
-        self.check()
-
-    def progress(self, phase: str, share: float) -> None:
-        """Tell how far it is."""
-        self.check()
-        self.context.progress(phase, share)
-
-    def check(self, every: float = _LOOK) -> None:
-        """Raise `Pruned` if the search has stopped this trial. Looks once in `every` seconds."""
-        now = time.monotonic()
-        if now - self._looked >= every:
-            self._looked = now
-            if (self.checkpoints / STOP).exists():
-                raise Pruned
-
-
-def kept_folds(folder: Path) -> list[dict[str, float]]:
-    """Return the values of the folds that a trial has finished, from the folder of its checkpoints."""
-    folds: list[dict[str, float]] = []
-    while (file := folder / f"fold{len(folds) + 1}.json").exists():
-        folds.append(msgspec.json.decode(file.read_bytes()))
-    return folds
 
 
 def run_trial(work: Work, context: StepContext, *, trainers: Trainers, bundles: BundleStore) -> dict[str, Any]:
@@ -173,26 +122,21 @@ def run_trial(work: Work, context: StepContext, *, trainers: Trainers, bundles: 
     proposal, quiet = Proposal.of(params), QuietContext(context)
     subject, trainer = work.with_features(proposal), trainers(proposal.trainer, proposal.options)
     fit = partial(fit_rows, subject, trainer=trainer, bundles=bundles, context=quiet)
-    folds = kept_folds(context.checkpoints)
+    values = Values.of(context.checkpoints)
+    made: dict[str, Any] = {"params": params, "folds": values.folds, "losses": values.losses}
     try:
-        for number, fold in list(enumerate(work.folds, 1))[len(folds) :]:
-            quiet.check(every=0)
+        for number, fold in list(enumerate(work.folds, 1))[len(values.folds) :]:
+            quiet.begin(number, values)
             model = fit(fold.train, f"fold{number}")
             judged = judged_by(subject, model, fold.validation)
             measured = measures(work, model, judged, context.scratch / f"fold{number}" / "model")
-            folds.append({**judged.mean(work.metrics, subject.task.task), **measured})
-            _keep(context.checkpoints / f"fold{number}.json", folds[-1])
-            if (value := mean_of(folds, work.metric)) is not None:
+            values.folds.append({**judged.mean(work.metrics, subject.task.task), **measured})
+            values.keep(context.checkpoints)
+            if (value := mean_of(values.folds, work.metric)) is not None:
                 context.log_metric(work.metric, value, number)
     except Pruned:
-        return {"params": params, "folds": folds, "pruned": True}
-    return {"params": params, "folds": folds}
-
-
-def _keep(file: Path, values: dict[str, float]) -> None:
-    part = file.with_suffix(".part")
-    part.write_bytes(msgspec.json.encode(values))
-    part.replace(file)  # a trial that is killed here leaves none, or the whole
+        return {**made, "pruned": True}
+    return made
 
 
 def measures(work: Work, model: LoadedBundle, judged: Judged, folder: Path) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -11,8 +12,8 @@ import msgspec
 
 from mlopsfw.kernel.base.errors import DataError
 from mlopsfw.kernel.roles.engine import Failure, StepResult
-from mlopsfw.steps.trial import STOP, kept_folds
-from mlopsfw.training.search.trials import OUTPUT, Trial, is_pruned, mean_of
+from mlopsfw.steps.quiet import STOP
+from mlopsfw.training.search.trials import OUTPUT, Trial, Values, is_pruned, mean_of
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.roles.artifact import Artifact
@@ -117,7 +118,7 @@ class TrialLoop:
         if limit and number >= limit:
             return None
         if self._points is None:
-            return self._study.propose(number)
+            return self._study.propose(number, self._left)
         point = next(self._points, None)
         return None if point is None else self._study.repeat(number, point)
 
@@ -129,7 +130,7 @@ class TrialLoop:
     def _key(self, params: Mapping[str, Any]) -> Fingerprint:
         tune = self._work.tune
         counts = {name: value for name, value in self._context.params.items() if name not in ("tune", "trainer")}
-        counts |= {"trial": dict(params), "holdout": tune.holdout, "folds": msgspec.to_builtins(tune.folds)}
+        counts |= {"trial": dict(params), "holdout": tune.holdout, "folds": msgspec.to_builtins(self._work.by)}
         counts |= {"measures": tune.measures} if tune.measures else {}
         return self._children.key(counts, (f"trainer.{params['trainer']}", "metric"))
 
@@ -165,11 +166,10 @@ class TrialLoop:
 
     def _take(self, trial: Trial, artifact: Artifact) -> None:
         work, made = self._work, self._context.values.load(artifact)
-        self._report(trial, made["folds"])
-        trial.folds = made["folds"]
+        self._report(trial, Values(made["folds"], made["losses"]))
         if is_pruned(made):
             trial.status = "pruned"
-            self._study.finish(trial.number, None, limits={}, pruned=True)
+            self._study.finish(trial.number, None, limits={}, pruned=True, cost=self._cost(trial))
             return
         values = [mean_of(trial.folds, name) for name in work.objectives]
         if missing := [name for name, value in zip(work.objectives, values, strict=True) if value is None]:
@@ -177,28 +177,28 @@ class TrialLoop:
             return
         over = {name: (mean_of(trial.folds, name) or 0.0) - limit for name, limit in work.tune.limits.items()}
         trial.value, trial.kept = values[0], all(each <= 0 for each in over.values())
-        self._study.finish(trial.number, [value or 0.0 for value in values], limits=over, pruned=False)
+        reached = [value or 0.0 for value in values]
+        self._study.finish(trial.number, reached, limits=over, pruned=False, cost=self._cost(trial))
         self._show()
 
     def _prune(self) -> None:
-        """Take in the folds that running trials have finished, and stop those that the pruner gives up."""
+        """Take in what running trials have found so far, and stop those that the pruner gives up."""
         for number in self._children.running if self._work.tune.pruner != "none" else ():
             folder = self._children.folder(number)
-            if self._report(self._trials[number], kept_folds(folder)):
+            if self._report(self._trials[number], Values.of(folder)):
                 (folder / STOP).touch()
 
-    def _report(self, trial: Trial, folds: list[dict[str, float]]) -> bool:
-        """Give the study the values of folds that it does not know. Return whether the pruner gives the trial up."""
-        stop = False
-        for count in range(len(trial.folds) + 1, len(folds) + 1 if self._work.tune.pruner != "none" else 0):
-            value = mean_of(folds[:count], self._work.metric)
-            stop = stop or (value is not None and self._study.report(trial.number, count, value))
-            trial.folds = folds[:count]
-        return stop
+    def _report(self, trial: Trial, values: Values) -> bool:
+        """Give the study the values that it does not know. Return whether the pruner gives the trial up."""
+        trial.folds, trial.losses = values.folds, values.losses
+        if self._work.tune.pruner == "none":
+            return False
+        metric = self._work.metric
+        return self._study.report(trial.number, values.steps(metric, maximize=self._work.maximizes(metric)))
 
     def _fail(self, trial: Trial, why: str) -> None:
         trial.status, trial.why = "failed", why
-        self._study.finish(trial.number, None, limits={}, pruned=False)
+        self._study.finish(trial.number, None, limits={}, pruned=False, cost=self._cost(trial))
         self._context.log(f"trial {trial.number} failed: {why}")
         trials = self._trials.values()
         if len([each for each in trials if each.status == "failed"]) >= _FAILURES and not any(
@@ -224,13 +224,22 @@ class TrialLoop:
     def _seconds(self) -> float:
         return time.monotonic() - self._began
 
-    def _is_late(self) -> bool:
-        """Return whether the time is over, but for the last trainings. A search makes one trial, however long that takes."""
+    @property
+    def _left(self) -> float:
+        """The seconds that are left, but for the last trainings; infinite where trials are the budget, and before the first value."""
         minutes, valued = self._work.tune.minutes, [each for each in self._trials.values() if each.value is not None]
         if not (minutes and valued):
-            return False
+            return math.inf
         best = max(valued, key=self._rank)
-        return self._seconds + _LAST_FITS * best.seconds / len(self._work.folds) >= minutes * 60
+        return minutes * 60 - self._seconds - _LAST_FITS * best.seconds / len(self._work.folds)
+
+    def _is_late(self) -> bool:
+        """Return whether the time is over. A search makes one trial, however long that takes."""
+        return self._left <= 0
+
+    def _cost(self, trial: Trial) -> float:
+        """Return what a trial cost: seconds where they are the budget, else 1, so that an equal search makes equal trials."""
+        return trial.seconds if self._work.tune.minutes else 1.0
 
     def _stop(self) -> None:
         """End the trials that run."""

@@ -29,6 +29,8 @@ class LightGbmConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     Args:
         num_iterations: Boosting rounds, at most.
         early_stopping_round: Rounds without a better loss on the validation rows before it stops; 0 to use all rounds.
+        holdout: Share of the training rows that are held out to find the number of rounds, where no validation rows are connected: the
+            latest where the rows have an event time. The trees are then grown on all rows. 0 for all rounds.
         learning_rate: Shrinkage of each tree.
         num_leaves: Leaves of a tree, at most.
         max_depth: Levels of a tree, at most; 0 for no limit.
@@ -41,8 +43,9 @@ class LightGbmConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         num_threads: Threads; 0 for OpenMP's own choice.
     """
 
-    num_iterations: _Positive = 500
+    num_iterations: _Positive = 1000
     early_stopping_round: _NotNegative = 50
+    holdout: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.15
     learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 0.05
     num_leaves: Annotated[int, msgspec.Meta(ge=2, le=131072)] = 31
     max_depth: _NotNegative = 0
@@ -58,8 +61,7 @@ class LightGbmConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     def search_space(self) -> Mapping[str, Mapping[str, Any]]:
         """What a search varies by default."""
         return {
-            "num_iterations": {"low": 50, "high": 1000, "log": True},
-            "learning_rate": {"low": 0.01, "high": 0.3, "log": True},
+            "learning_rate": {"low": 0.02, "high": 0.3, "log": True},
             "num_leaves": {"low": 4, "high": 128, "log": True},
             "min_data_in_leaf": {"low": 5, "high": 200, "log": True},
             "feature_fraction": {"low": 0.4, "high": 1.0},

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import lightgbm
 import msgspec
 import numpy as np
 
 from mlopsfw import evaluation
-from mlopsfw.features.encoded import Columns, Rows, training_rows, validation_rows
+from mlopsfw.features.encoded import Columns, Rows, held_out, training_rows, validation_rows
 from mlopsfw.features.encoding import FILE, attributions
 from mlopsfw.roles import TASK_OUTPUTS, TrainedModel
 from mlopsfw_lightgbm.runtime import FORMAT, contributions, predictions
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lightgbm.callback import CallbackEnv
 
     from mlopsfw.roles import Ability, TrainingContext, TrainingData, TrainingTask
@@ -28,6 +30,11 @@ _OBJECTIVES = {
     "multiclass": ("multiclass", "multi_logloss"),
     "regression": ("regression", "l2"),
 }
+
+
+class _Problem(NamedTuple):
+    task: TrainingTask
+    columns: Columns
 
 
 class LightGbmTrainer:
@@ -46,7 +53,7 @@ class LightGbmTrainer:
     def fit(
         self, task: TrainingTask, train: TrainingData, valid: TrainingData | None, context: TrainingContext
     ) -> TrainedModel:
-        """Train on `train`. With `valid`, stop early and keep the best round. A training that was stopped starts again.
+        """Train on `train`; `valid`, or rows held out, say how many rounds are best. A training that was stopped starts again.
 
         Raises:
             DataError: The rows are not usable for training.
@@ -55,40 +62,54 @@ class LightGbmTrainer:
         context.progress("preparing rows", 0.0)
         columns, rows = training_rows(train, task)
         checked = validation_rows(valid, task, columns) if valid is not None and valid.rows else None
-        booster = self._boosted(task, columns, rows, checked, context)
-        files = {name: context.scratch / name for name in (_FILE, FILE)}
-        booster.save_model(files[_FILE], num_iteration=booster.best_iteration)
-        files[FILE].write_bytes(msgspec.json.encode(columns.encodings))
+        learned, held = rows, None
+        if checked is None and self._config.early_stopping_round:
+            learned, held = held_out(rows, train, task, self._config.holdout)
+        problem = _Problem(task, columns)
+        booster = self._grown(problem, learned, checked or held, context)
+        metrics = {}
+        if held is not None:
+            metrics = self._metrics(booster, task, {"holdout": held})
+            booster = self._grown(problem, rows, None, context, rounds=booster.best_iteration)
+        metrics |= self._metrics(booster, task, {"train": rows} | ({} if checked is None else {"valid": checked}))
+        facts = self._facts(booster, columns, rows, checked or held)
         return TrainedModel(
             inputs=columns.inputs,
-            files=files,
+            files=self._files(booster, columns, context.scratch),
             formats={FORMAT: _FILE},
             classes=columns.classes,
-            metrics=self._metrics(booster, task, rows, checked),
-            facts=self._facts(booster, columns, rows, checked) | {"rows_without_label": train.rows - len(rows.labels)},
+            metrics=metrics,
+            facts=facts | {"rows_without_label": train.rows - len(rows.labels)},
         )
 
-    def _boosted(
-        self, task: TrainingTask, columns: Columns, rows: Rows, checked: Rows | None, context: TrainingContext
+    def _files(self, booster: lightgbm.Booster, columns: Columns, folder: Path) -> dict[str, Path]:
+        files = {name: folder / name for name in (_FILE, FILE)}
+        booster.save_model(files[_FILE], num_iteration=booster.best_iteration)
+        files[FILE].write_bytes(msgspec.json.encode(columns.encodings))
+        return files
+
+    def _grown(
+        self, problem: _Problem, rows: Rows, checked: Rows | None, context: TrainingContext, *, rounds: int = 0
     ) -> lightgbm.Booster:
-        params = self._params(task, columns)
+        """Return the trees of all rounds, stopped early by `checked`; with `rounds`, of as many, and no loss is logged."""
+        columns, params = problem.columns, self._params(problem)
         categorical = [at for at, each in enumerate(columns.encodings) if each.kind != "number"]
         data = lightgbm.Dataset(
             rows.numbers, rows.labels, weight=rows.weights, params=params, categorical_feature=categorical
         )
-        sets, callbacks = {"train": data}, [_reporter(context, self._config.num_iterations)]
+        most = rounds or self._config.num_iterations
+        sets, callbacks = {} if rounds else {"train": data}, [_reporter(context, most)]
         if checked is not None:
             sets["valid"] = data.create_valid(checked.numbers, checked.labels, weight=checked.weights, params=params)
             if self._config.early_stopping_round:
                 callbacks.append(lightgbm.early_stopping(self._config.early_stopping_round, verbose=False))
-        return lightgbm.train(
-            params, data, self._config.num_iterations, list(sets.values()), list(sets), callbacks=callbacks
-        )
+        return lightgbm.train(params, data, most, list(sets.values()), list(sets), callbacks=callbacks)
 
-    def _params(self, task: TrainingTask, columns: Columns) -> dict[str, Any]:
+    def _params(self, problem: _Problem) -> dict[str, Any]:
         options = msgspec.to_builtins(self._config)
-        for name in ("num_iterations", "early_stopping_round"):  # arguments of `train`, and of a callback
+        for name in ("num_iterations", "early_stopping_round", "holdout"):  # arguments of `train`, and of a callback
             del options[name]
+        task, columns = problem
         objective, metric = _OBJECTIVES[task.task]
         return {
             **options,
@@ -102,16 +123,13 @@ class LightGbmTrainer:
             "verbosity": -1,
         }
 
-    def _metrics(
-        self, booster: lightgbm.Booster, task: TrainingTask, rows: Rows, checked: Rows | None
-    ) -> dict[str, float]:
+    def _metrics(self, booster: lightgbm.Booster, task: TrainingTask, sets: dict[str, Rows]) -> dict[str, float]:
         metrics: dict[str, float] = {}
-        for name, each in (("train", rows), ("valid", checked)):
-            if each is not None:
-                labels = each.labels if task.task == "regression" else each.labels.astype(np.int64)
-                outputs = predictions(booster, each.numbers, self._config.num_threads)
-                computed = evaluation.evaluate(task.task, labels, outputs)
-                metrics |= {f"{name}_{metric}": value for metric, value in computed.items() if math.isfinite(value)}
+        for name, each in sets.items():
+            labels = each.labels if task.task == "regression" else each.labels.astype(np.int64)
+            outputs = predictions(booster, each.numbers, self._config.num_threads)
+            computed = evaluation.evaluate(task.task, labels, outputs)
+            metrics |= {f"{name}_{metric}": value for metric, value in computed.items() if math.isfinite(value)}
         return metrics
 
     def _facts(self, booster: lightgbm.Booster, columns: Columns, rows: Rows, checked: Rows | None) -> dict[str, Any]:
@@ -125,7 +143,7 @@ class LightGbmTrainer:
             "validation_rows": 0 if checked is None else len(checked.labels),
             "rounds": booster.current_iteration(),
             "importance": dict(sorted(shares.items(), key=lambda share: -share[1])),
-            "attributions": attributions(
+            "attributions": lambda: attributions(  # takes several times as long as the training
                 columns.encodings, contributions(booster, rows.numbers[:_EXPLAINED], self._config.num_threads)
             ),
             "settings": msgspec.to_builtins(self._config),

@@ -26,6 +26,8 @@ class XgBoostConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     Args:
         num_boost_round: Boosting rounds, at most.
         early_stopping_rounds: Rounds without a better loss on the validation rows before it stops; 0 to use all rounds.
+        holdout: Share of the training rows that are held out to find the number of rounds, where no validation rows are connected: the
+            latest where the rows have an event time. The trees are then grown on all rows. 0 for all rounds.
         learning_rate: Shrinkage of each tree.
         max_depth: Levels of a tree, at most; 0 for no limit, which needs `max_leaves`.
         max_leaves: Leaves of a tree, at most; 0 for no limit.
@@ -40,8 +42,9 @@ class XgBoostConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         nthread: Threads; 0 for OpenMP's own choice.
     """
 
-    num_boost_round: _Positive = 500
+    num_boost_round: _Positive = 1000
     early_stopping_rounds: _NotNegative = 50
+    holdout: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.15
     learning_rate: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.05
     max_depth: Annotated[int, msgspec.Meta(ge=0, le=64)] = 6
     max_leaves: Annotated[int, msgspec.Meta(ge=0, le=131072)] = 0
@@ -59,8 +62,7 @@ class XgBoostConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     def search_space(self) -> Mapping[str, Mapping[str, Any]]:
         """What a search varies by default."""
         return {
-            "num_boost_round": {"low": 50, "high": 1000, "log": True},
-            "learning_rate": {"low": 0.01, "high": 0.3, "log": True},
+            "learning_rate": {"low": 0.02, "high": 0.3, "log": True},
             "max_depth": {"low": 2, "high": 10},
             "min_child_weight": {"low": 0.5, "high": 100.0, "log": True},
             "subsample": {"low": 0.5, "high": 1.0},

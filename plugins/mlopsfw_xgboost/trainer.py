@@ -10,7 +10,7 @@ import numpy as np
 import xgboost
 
 from mlopsfw import evaluation
-from mlopsfw.features.encoded import Columns, Rows, training_rows, validation_rows
+from mlopsfw.features.encoded import Columns, Rows, held_out, training_rows, validation_rows
 from mlopsfw.features.encoding import FILE, attributions
 from mlopsfw.roles import TASK_OUTPUTS, TrainedModel
 from mlopsfw_xgboost.document import OBJECTIVES
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _MODEL = "model.json"
 _EXPLAINED = 2048  # rows
 _METRICS = {"binary": "logloss", "multiclass": "mlogloss", "regression": "rmse"}
-_ROUNDS = ("num_boost_round", "early_stopping_rounds")
+_ROUNDS = ("num_boost_round", "early_stopping_rounds", "holdout")
 
 
 class XgBoostTrainer:
@@ -42,7 +42,7 @@ class XgBoostTrainer:
     def fit(
         self, task: TrainingTask, train: TrainingData, valid: TrainingData | None, context: TrainingContext
     ) -> TrainedModel:
-        """Train on `train`. With `valid`, stop early and keep the best round. A training that was stopped starts again.
+        """Train on `train`; `valid`, or rows held out, say how many rounds are best. A training that was stopped starts again.
 
         Raises:
             DataError: The rows are not usable for training.
@@ -55,7 +55,10 @@ class XgBoostTrainer:
             sets["valid"] = validation_rows(valid, task, columns)
         for each in sets.values():
             finite(each.numbers)
-        booster = self._boosted(task, columns, sets, context)
+        booster, stopping = self._best(task, columns, sets, train, context)
+        metrics = _metrics(booster, task, stopping)
+        if stopping:
+            booster = self._boosted(task, columns, sets, context, rounds=booster.num_boosted_rounds())
         files = {name: context.scratch / name for name in (_MODEL, FILE)}
         files[_MODEL].write_bytes(booster.save_raw("json"))
         files[FILE].write_bytes(msgspec.json.encode(columns.encodings))
@@ -64,13 +67,26 @@ class XgBoostTrainer:
             files=files,
             formats={FORMAT: _MODEL},
             classes=columns.classes,
-            metrics=_metrics(booster, task, sets),
-            facts=self._facts(booster, columns, sets) | {"rows_without_label": train.rows - len(rows.labels)},
+            metrics=_metrics(booster, task, sets) | metrics,
+            facts=self._facts(booster, columns, {**stopping, **sets})
+            | {"rows_without_label": train.rows - len(rows.labels)},
         )
 
+    def _best(
+        self, task: TrainingTask, columns: Columns, sets: dict[str, Rows], train: TrainingData, context: TrainingContext
+    ) -> tuple[xgboost.Booster, dict[str, Rows]]:
+        """Return the trees up to the best round by the validation rows, else by rows held out of the training rows, and these."""
+        if "valid" in sets or not self._config.early_stopping_rounds:
+            return self._boosted(task, columns, sets, context), {}
+        learned, held = held_out(sets["train"], train, task, self._config.holdout)
+        if held is None:
+            return self._boosted(task, columns, sets, context), {}
+        return self._boosted(task, columns, {"train": learned, "valid": held}, context), {"holdout": held}
+
     def _boosted(
-        self, task: TrainingTask, columns: Columns, sets: dict[str, Rows], context: TrainingContext
+        self, task: TrainingTask, columns: Columns, sets: dict[str, Rows], context: TrainingContext, *, rounds: int = 0
     ) -> xgboost.Booster:
+        """Return the trees of all rounds, stopped early by `valid`; with `rounds`, of as many, and no loss is logged."""
         kinds = ["q" if each.kind == "number" else "c" for each in columns.encodings]
         tables: dict[str, xgboost.QuantileDMatrix] = {}
         for name, each in sets.items():
@@ -88,10 +104,10 @@ class XgBoostTrainer:
         booster = xgboost.train(
             self._params(task, columns),
             tables["train"],
-            self._config.num_boost_round,
-            evals=[(table, name) for name, table in tables.items()],
+            rounds or self._config.num_boost_round,
+            evals=[] if rounds else [(table, name) for name, table in tables.items()],
             early_stopping_rounds=stops or None,
-            callbacks=[_Reporter(context, self._config.num_boost_round)],
+            callbacks=[_Reporter(context, rounds or self._config.num_boost_round)],
             verbose_eval=False,
         )
         return booster[: booster.best_iteration + 1] if stops else booster
@@ -119,10 +135,12 @@ class XgBoostTrainer:
             "trainer": "xgboost",
             "versions": {"xgboost": xgboost.__version__, "numpy": np.__version__},
             "rows": len(sets["train"].labels),
-            "validation_rows": len(sets["valid"].labels) if "valid" in sets else 0,
+            "validation_rows": next((len(sets[name].labels) for name in ("valid", "holdout") if name in sets), 0),
             "rounds": booster.num_boosted_rounds(),
             "importance": dict(sorted(shares.items(), key=lambda share: -share[1])),
-            "attributions": attributions(columns.encodings, contributions(booster, sets["train"].numbers[:_EXPLAINED])),
+            "attributions": lambda: attributions(  # takes several times as long as the training
+                columns.encodings, contributions(booster, sets["train"].numbers[:_EXPLAINED])
+            ),
             "settings": msgspec.to_builtins(self._config),
         }
 

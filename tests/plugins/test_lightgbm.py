@@ -74,7 +74,7 @@ def test_a_category_that_training_did_not_see_counts_as_missing(tmp_path):
 
 def test_validation_rows_stop_it_early_and_the_best_round_is_kept(tmp_path):
     rows, valid = training_rows(400), training_rows(400, seed=1)
-    whole = fit(tmp_path, rows=rows, num_iterations=300)
+    whole = fit(tmp_path, rows=rows, num_iterations=300, holdout=0)
     stopped = fit(tmp_path, rows=rows, valid=valid, num_iterations=300, early_stopping_round=5)
     assert whole.facts["rounds"] == 300
     assert stopped.facts["rounds"] < 300
@@ -83,6 +83,15 @@ def test_validation_rows_stop_it_early_and_the_best_round_is_kept(tmp_path):
         stopped.metrics["valid_log_loss"]
         < fit(tmp_path, rows=rows, valid=valid, early_stopping_round=0, num_iterations=300).metrics["valid_log_loss"]
     )
+
+
+def test_rows_held_out_find_the_number_of_rounds_and_the_trees_learn_from_all_rows(tmp_path):
+    trained = fit(tmp_path, num_iterations=300, early_stopping_round=5, bagging_fraction=1.0)
+    assert trained.facts["validation_rows"] == 60
+    assert trained.facts["rounds"] < 300
+    assert 0 < trained.metrics["holdout_log_loss"] < 0.7
+    first = trained.files["model.txt"].read_text().partition("internal_count=")[2]
+    assert first.split()[0] == "400"
 
 
 def test_no_value_of_a_personal_column_is_in_the_bundle(tmp_path):
@@ -263,7 +272,7 @@ def test_sizes_of_trees_lead_lightgbm_to_no_other_text(numbers):
 
 def test_a_tree_that_splits_at_infinity_is_a_model_of_lightgbm(tmp_path):
     loaded = opened(
-        tmp_path, training_task("multiclass"), training_rows(300)
+        tmp_path, training_task("multiclass"), training_rows(300), holdout=0
     )  # its numbers have an infinity among them
     text = (loaded.folder / "model.txt").read_text()
     assert any("inf" in line.split(" ") for line in text.splitlines() if line.startswith("threshold="))

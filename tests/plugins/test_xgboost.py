@@ -64,6 +64,15 @@ class TestRuntime(RuntimeConformance):
         return opened(tmp_path, task, training_rows(300)).folder
 
 
+def test_rows_held_out_find_the_number_of_rounds_and_the_trees_learn_from_all_rows(tmp_path):
+    trained = fit(tmp_path, num_boost_round=200, early_stopping_rounds=5)
+    assert trained.facts["validation_rows"] == 60
+    assert 0 < trained.metrics["holdout_log_loss"] < 0.7
+    plain = fit(tmp_path, num_boost_round=trained.facts["rounds"], holdout=0)
+    assert trained.facts["rounds"] < 200
+    assert trained.files["model.json"].read_bytes() == plain.files["model.json"].read_bytes()
+
+
 def test_validation_rows_stop_it_early_and_the_best_round_is_kept(tmp_path):
     rows, valid = training_rows(400), training_rows(400, seed=1)
     whole = fit(tmp_path, rows=rows, valid=valid, num_boost_round=200, early_stopping_rounds=0)

@@ -15,7 +15,6 @@ from mlopsfw.kernel.base.errors import PluginAborted
 from mlopsfw.pipeline.run.child import history
 from mlopsfw.pipeline.run.display import Display
 from mlopsfw.pipeline.run.events import RunStarted
-from mlopsfw.training.folds import Folds
 from mlopsfw.training.search.settings import Tune
 from mlopsfw.training.search.space import Dimension, Space
 from mlopsfw.training.search.study import Study
@@ -93,6 +92,7 @@ def test_the_winner_learns_from_all_rows_after_rows_that_no_trial_saw_have_judge
     assert [trial["params"]["trainer"] for trial in report["trials"][:2]] == ["small", "blind"]
     assert report["best"]["value"] == max(trial["value"] for trial in report["trials"]) > 0.8
     assert report["best"]["params"]["trainer"] == "small"
+    assert [step for step, _ in report["trials"][0]["losses"]] == [1, 2, 3, 5, 6, 7]
     assert report["holdout"]["rows"] == 24
     assert report["holdout"]["value"] > 0.8
     assert [rows for _, rows in searching.fits] == [48] * 8 + [96, 120]
@@ -169,13 +169,17 @@ def test_a_grid_tries_every_point_once(bench, searching):
 
 
 def test_a_trial_below_the_median_is_stopped_in_the_middle_of_a_fold_and_is_in_no_cache(bench, searching):
-    bench.edit("mlopsfw.toml", "trials = 4", 'trials = 8\npruner = "median"')
+    bench.edit("mlopsfw.toml", "trials = 4", 'trials = 12\npruner = "median"')
 
     def slow(_, config, context):
         for _ in range(20 if config.num_iterations == 1 else 0):
             time.sleep(0.02)
             context.progress("growing", 0.5)
 
+    bench.edit("mlopsfw.toml", 'trainers = ["small", "blind"]', 'trainers = ["small", "blind", "other"]')
+    bench.edit(
+        "mlopsfw.toml", "[trainer.blind]", '[trainer.other]\nuse = "lightgbm"\nnum_iterations = 2\n[trainer.blind]'
+    )
     searching.fail = slow
     report = bench.value(searching(), "fit", "search")
     pruned = [trial for trial in report["trials"] if trial["status"] == "pruned"]
@@ -233,7 +237,7 @@ def test_the_trials_of_a_run_are_listed_best_first(bench, searching):
         ("folds = 2 }", 'folds = 2 }\nmetric = "acu"', "no metric"),
         ("folds = 2 }", 'folds = 2 }\nlimits = { "gap.who" = 0.1 }', "no column 'who'"),
         ("folds = 2 }", 'folds = 2 }\nsampler = "cmaes"', "one trainer"),
-        ("folds = 2 }", 'folds = 1 }\npruner = "median"', "several folds"),
+        ("folds = 2 }", 'folds = 2 }\nalso = ["bundle_mb"]\npruner = "median"', "one objective"),
     ],
 )
 def test_a_search_that_cannot_be_is_refused_before_anything_is_trained(bench, searching, old, new, message):
@@ -288,14 +292,40 @@ def test_the_study_learns_what_counts_and_goes_on_alike_when_it_is_made_anew(sam
     assert again == proposed[12] if sampler == "tpe" else 0 <= again["own.a"] <= 1
 
 
+def test_a_loss_within_a_training_gives_up_a_trial_among_those_of_its_trainer_alone():
+    space = Space.of({name: {"a": {"low": 0.0, "high": 1.0}} for name in ("own", "other")}, {})
+    study = Study(space, Tune(trials=30, pruner="median"), maximize=[True], seed=1)
+    for number in range(5):
+        study.repeat(number, {"trainer": "own", "own.a": number / 10})
+        assert not study.report(number, {1: -0.1 * number, 4: 0.9})
+    for number, trainer in ((5, "other"), (6, "own")):
+        study.repeat(number, {"trainer": trainer, f"{trainer}.a": 0.5})
+    assert not study.report(5, {1: -0.3})
+    assert study.report(5, {1: -0.3, 4: 0.8})
+    assert study.report(6, {1: -0.3})
+
+
+def test_each_trainer_proposes_the_same_trials_whatever_the_others_do():
+    space = {name: {"a": {"low": 0.0, "high": 1.0}} for name in ("own", "other")}
+    proposed = []
+    for trainers in (["own"], ["own", "other"]):
+        study = Study(Space.of({name: space[name] for name in trainers}, {}), Tune(trials=30), maximize=[True], seed=1)
+        tried = []
+        for number in range(9 * len(trainers)):
+            params = study.propose(number)
+            study.finish(number, [params[f"{params['trainer']}.a"]], limits={}, pruned=False)
+            tried += [params["own.a"]] if params["trainer"] == "own" else []
+        proposed.append(tried[:6])
+    assert proposed[0] == proposed[1]
+
+
 def test_hyperband_gives_up_a_trial_that_is_worse_than_others_after_the_same_folds():
     space = Space.of({"own": {"a": {"low": 0.0, "high": 1.0}}}, {})
-    tune = Tune(trials=30, sampler="random", pruner="hyperband", folds=Folds(folds=8))
-    study = Study(space, tune, maximize=[True], seed=1)
+    study = Study(space, Tune(trials=30, sampler="random", pruner="hyperband"), maximize=[True], seed=1, folds=8)
     pruned = {}
     for number in range(40):
         value = study.propose(number)["own.a"]
-        last = next((fold for fold in range(1, 9) if study.report(number, fold, value)), 0)
+        last = next((fold for fold in range(1, 9) if study.report(number, {4 * fold: value})), 0)
         pruned[value] = bool(last)
         study.finish(number, None if last else [value], limits={}, pruned=bool(last))
     values = sorted(pruned)

@@ -58,7 +58,7 @@ class TrainedModel(msgspec.Struct, frozen=True, kw_only=True):
         examples: Input → made-up values, as a request sends them, for golden rows. Needed where none can be drawn:
             binary. Never rows of anyone's data: a bundle keeps them.
         metrics: Final metrics on the training and validation rows.
-        facts: What is worth telling on the card: epochs, device, parameters, library versions.
+        facts: What the card shows: epochs, device, library versions. A function is called only if the model is kept.
     """
 
     inputs: tuple[SignatureColumn, ...]

@@ -32,7 +32,8 @@ def write_bundle(
     folder: Path, trained: TrainedModel, task: TrainingTask, train: TrainingData, runtimes: Mapping[str, Runtime]
 ) -> Manifest:
     """Make the bundle of a trained model in `folder`; see `mlopsfw.models.bundle.write`."""
-    bundle = lay_out(folder, trained, task, runtimes)
+    facts = {name: value() if callable(value) else value for name, value in trained.facts.items()}
+    bundle = lay_out(folder, msgspec.structs.replace(trained, facts=facts), task, runtimes)
     manifest, digests = bundle.manifest, dict(bundle.manifest.files)
     check_derived(bundle.plan, task)
     for name, data in _made(bundle, trained, task, train).items():

@@ -10,6 +10,9 @@ from mlopsfw.kernel.base.errors import ConfigError
 from mlopsfw.training.folds import Folds
 from mlopsfw.training.search.space import FEATURES, Dimension
 
+_MANY = 5000  # rows
+_FOLDS = (5, 3)  # of few rows, whose trainings are short and whose values vary; of many
+
 
 class Tune(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The search of a `train` step. It needs `trials`, `minutes` or the sampler `grid`.
@@ -19,7 +22,7 @@ class Tune(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         trials: How many trials to make; 0 for no limit.
         minutes: How long the step may take, the last training included; 0 for no limit. A trial that runs then is stopped.
         metric: The metric of the comparison; by default AUC for binary, log loss for multiclass, RMSE for regression.
-        folds: How each trial is validated, inside of the rows that the search sees.
+        folds: How each trial is validated, inside of the rows that the search sees; by default 5 folds of up to 5,000 rows, 3 of more.
         holdout: The share of the training rows that no trial sees, by time the latest: they tell how optimistic the search is. 0 for none.
         also: Further objectives: metrics, or what `limits` can name, of which less is better. The report has the Pareto front; the winner is
             its best by `metric`.
@@ -27,8 +30,8 @@ class Tune(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             of the bundle), or `gap.COLUMN` (the largest difference of `metric` between values of a column with 30 rows or more).
         sampler: What proposes trials: `tpe` by what earlier trials gave, `cmaes` (numbers of one trainer), `random`, or `grid` for every
             point of `space`.
-        pruner: Which trials are stopped early, by the mean over the folds so far: `median` those below the median of earlier trials,
-            `hyperband` those of the worse share, `none` none.
+        pruner: Which trials are stopped early, by the mean over the folds so far, and by the validation loss within each training: `median`
+            those below the median of other trials, `hyperband` those of the worse share, `none` none.
         features: Sets of columns to choose from, made by ranking the columns with the first trainer on the rows that trials see:
             `permutation` by how much worse the metric of held-out rows is where a column is shuffled, `null` by whether a model uses a
             column more than models of shuffled labels do.
@@ -41,7 +44,7 @@ class Tune(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     trials: Annotated[int, msgspec.Meta(ge=0)] = 0
     minutes: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     metric: str = ""
-    folds: Folds = Folds()
+    folds: Folds | None = None
     holdout: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.2
     also: tuple[str, ...] = ()
     limits: dict[str, float] = {}
@@ -60,12 +63,15 @@ class Tune(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             )
         if self.features and FEATURES in self.space:
             raise ConfigError("the space has sets of features already", key="features", hint="Omit one of them.")
-        if self.pruner != "none" and (self.folds.folds == 1 or self.also):
-            hint = "Write more folds, or leave the pruner out."
-            raise ConfigError("a pruner needs several folds and no further objectives", key="pruner", hint=hint)
+        if self.pruner != "none" and self.also:
+            raise ConfigError("a pruner compares one objective", key="pruner", hint="Leave the pruner or `also` out.")
         if self.sampler == "cmaes" and (len(self.trainers) > 1 or self.also or self.limits):
             hint = 'Name one trainer, or write sampler = "tpe".'
             raise ConfigError("cmaes searches one trainer for one objective, without limits", key="sampler", hint=hint)
+
+    def folds_of(self, rows: int) -> Folds:
+        """Return how trials are validated on so many rows."""
+        return self.folds or Folds(folds=_FOLDS[rows > _MANY])
 
     @property
     def measures(self) -> tuple[str, ...]:

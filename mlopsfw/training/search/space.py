@@ -160,19 +160,13 @@ class Space(NamedTuple):
             trainers[trainer][option] = dimension
         return cls(trainers, features=given.get(FEATURES))
 
-    def start(self, number: int) -> dict[str, Any]:
-        """Return what trial `number` tries whatever the sampler says: each trainer once as the file has it, then nothing."""
-        if number >= len(self.trainers):
-            return {}
-        trainer = list(self.trainers)[number]
+    def start(self, trainer: str) -> dict[str, Any]:
+        """Return what the first trial of a trainer tries whatever the sampler says: its options as the file has them."""
         own, values = self.trainers[trainer], self.starts.get(trainer, {})
-        there = {f"{trainer}.{name}": values[name] for name in own if name in values and own[name].has(values[name])}
-        return {"trainer": trainer, **there}
+        return {f"{trainer}.{name}": values[name] for name in own if name in values and own[name].has(values[name])}
 
-    def suggest(self, trial: Trial) -> dict[str, Any]:
-        """Return the parameters of a trial."""
-        names = list(self.trainers)
-        trainer = trial.suggest_categorical("trainer", names) if len(names) > 1 else names[0]
+    def suggest(self, trial: Trial, trainer: str) -> dict[str, Any]:
+        """Return the parameters of a trial of a trainer."""
         params: dict[str, Any] = {"trainer": trainer}
         if self.features is not None:
             params[FEATURES] = self.features.suggest(trial, FEATURES)

@@ -1,14 +1,18 @@
-"""The study: proposes trials by Optuna. It lives in memory, and is made anew from the recorded trials."""
+"""The study: proposes trials by Optuna, those of each trainer by their own. It lives in memory, and is made anew from the recorded trials."""
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from mlopsfw.kernel.base.errors import MissingExtra
 from mlopsfw.training.search.space import label_of
+from mlopsfw.training.search.trials import QUARTERS
+from mlopsfw.training.search.turns import Turns
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -19,7 +23,8 @@ if TYPE_CHECKING:
     from mlopsfw.training.search.settings import Tune
     from mlopsfw.training.search.space import Space
 
-_STARTUP = 10  # trials at random, before TPE learns from them
+_STARTUP = 5  # trials of a trainer at random, before TPE learns from them, and before a pruner compares
+_FEWEST = 10  # trials, for the importances of options
 
 
 class Study:
@@ -30,41 +35,59 @@ class Study:
         tune: By what.
         maximize: Of each objective, whether more is better.
         seed: Of the sampler. Trials that run one at a time come out alike each time.
+        folds: How many trainings a trial has.
 
     Raises:
         MissingExtra: Optuna is not installed.
     """
 
-    def __init__(self, space: Space, tune: Tune, *, maximize: Sequence[bool], seed: int) -> None:
+    def __init__(self, space: Space, tune: Tune, *, maximize: Sequence[bool], seed: int, folds: int = 1) -> None:
         if find_spec("optuna") is None or (tune.sampler == "cmaes" and find_spec("cmaes") is None):
             raise MissingExtra("a search", "tune")
         import optuna
+        from optuna.study import StudyDirection
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._space, self._tune, self._seed = space, tune, seed
-        self._study: OptunaStudy = optuna.create_study(
-            directions=["maximize" if each else "minimize" for each in maximize], pruner=_pruner(tune)
-        )
-        self._trials: dict[int, Trial] = {}
+        self._space, self._tune, self._seed, self._maximize = space, tune, seed, maximize
+        self._kept: dict[int, list[float]] = {}  # values of trials that keep the limits: more is better
+        directions = [StudyDirection.MAXIMIZE if each else StudyDirection.MINIMIZE for each in maximize]
+        self._studies: dict[str, OptunaStudy] = {
+            name: optuna.create_study(study_name=name, directions=directions, pruner=_pruner(tune, folds))
+            for name in space.trainers
+        }
+        self._turns = Turns(space.trainers)
+        self._trials: dict[int, tuple[str, Trial]] = {}
+        self._steps: dict[int, dict[int, float]] = {}
 
-    def propose(self, number: int) -> dict[str, Any]:
-        """Return the parameters of a new trial."""
-        if start := self._space.start(number):
-            self._study.enqueue_trial({name: label_of(value) for name, value in start.items()})
-        self._study.sampler = self._sampler(number)
-        trial = self._trials[number] = self._study.ask()
-        return self._space.suggest(trial)
+    def propose(self, number: int, left: float = math.inf) -> dict[str, Any] | None:
+        """Return the parameters of a new trial; None if no trainer makes one in the cost that is left."""
+        trainer = self._turns.next(left)
+        if trainer is None:
+            return None
+        study = self._studies[trainer]
+        if not study.trials and (start := self._space.start(trainer)):
+            study.enqueue_trial({name: label_of(value) for name, value in start.items()})
+        study.sampler = self._sampler(len(study.trials))
+        return self._ask(number, trainer)
 
     def repeat(self, number: int, params: Mapping[str, Any]) -> dict[str, Any]:
         """Take a trial with given parameters into the study: one of a grid, or of an earlier attempt."""
         import optuna
 
-        self._study.sampler = optuna.samplers.RandomSampler(0)  # nothing is drawn
-        self._study.enqueue_trial({name: label_of(value) for name, value in params.items()})
-        trial = self._trials[number] = self._study.ask()
-        return self._space.suggest(trial)
+        study = self._studies[params["trainer"]]
+        study.sampler = optuna.samplers.RandomSampler(0)  # nothing is drawn
+        study.enqueue_trial({name: label_of(value) for name, value in params.items() if name != "trainer"})
+        return self._ask(number, params["trainer"])
 
-    def finish(self, number: int, values: Sequence[float] | None, *, limits: Mapping[str, float], pruned: bool) -> None:
+    def _ask(self, number: int, trainer: str) -> dict[str, Any]:
+        trial = self._studies[trainer].ask()
+        self._trials[number] = trainer, trial
+        self._turns.begin(trainer)
+        return self._space.suggest(trial, trainer)
+
+    def finish(
+        self, number: int, values: Sequence[float] | None, *, limits: Mapping[str, float], pruned: bool, cost: float = 1
+    ) -> None:
         """Take in what came of a trial.
 
         Args:
@@ -72,25 +95,54 @@ class Study:
             values: Of each objective; None if it failed or was pruned.
             limits: By how much it is above each limit.
             pruned: Whether it was stopped early.
+            cost: What it cost, in the unit of what `propose` has left.
         """
         from optuna.trial import TrialState
 
-        trial = self._trials[number]
+        trainer, trial = self._trials[number]
+        kept = values is not None and all(over <= 0 for over in limits.values())
+        if values is not None and kept:
+            self._kept[number] = [each if more else -each for each, more in zip(values, self._maximize, strict=True)]
+        self._turns.end(trainer, cost, self._kept[number][0] if kept else -math.inf)
         for name, over in limits.items():
             trial.set_constraint(name, over)
         state = TrialState.PRUNED if pruned else TrialState.FAIL if values is None else TrialState.COMPLETE
-        self._study.tell(trial, values, state=state)
+        self._studies[trainer].tell(trial, values, state=state)
 
-    def report(self, number: int, fold: int, value: float) -> bool:
-        """Take in the value of a trial after some folds. Return whether it is to be stopped."""
-        trial = self._trials[number]
-        trial.report(value, fold)
-        return trial.should_prune()
+    def report(self, number: int, values: Mapping[int, float]) -> bool:
+        """Take in the values of a trial so far, by step. Return whether it is to be stopped.
+
+        Values within a training are losses, which only trials of one trainer share; those after a fold are compared with all.
+        """
+        _, trial = self._trials[number]
+        known = self._steps.setdefault(number, {})
+        stop = False
+        for step, value in values.items():
+            if step not in known:
+                known[step] = value
+                trial.report(value, step)
+                stop = stop or (self._is_low(number, step) if self._tune.pruner == "median" else trial.should_prune())
+        return stop
+
+    def _is_low(self, number: int, step: int) -> bool:
+        """Return whether a trial is worse at a step than the median of at least five others that it can be compared with."""
+        trainer, _ = self._trials[number]
+        among = [
+            other
+            for other in self._steps
+            if other != number and (step % QUARTERS == 0 or self._trials[other][0] == trainer)
+        ]
+        others = [self._steps[other][step] for other in among if step in self._steps[other]]
+        if len(others) < _STARTUP:
+            return False
+        own, middle = self._steps[number][step], median(others)
+        return own < middle if self._maximize[0] else own > middle
 
     def front(self) -> list[int]:
         """Return the trials that no other beats in every objective and that keep the limits, by number."""
-        best = {each.number for each in self._study.best_trials}
-        return [number for number, trial in self._trials.items() if trial.number in best]
+        return [
+            number for number, own in self._kept.items() if not any(_beats(other, own) for other in self._kept.values())
+        ]
 
     def importances(self) -> dict[str, dict[str, float]]:
         """Return how much each option counts for the first objective, by trainer: shares by PED-ANOVA.
@@ -99,14 +151,13 @@ class Study:
         """
         import optuna
 
-        complete = [each for each in self._study.trials if each.state.name == "COMPLETE"]
         shares = {}
         for trainer, options in self._space.trainers.items():
             names = [f"{trainer}.{name}" for name in options]
-            own = [each for each in complete if names and set(names) <= set(each.params)]
-            if len(own) < _STARTUP or len({each.values[0] for each in own}) == 1:
+            own = [each for each in self._studies[trainer].trials if each.state.name == "COMPLETE"]
+            if not names or len(own) < _FEWEST or len({each.values[0] for each in own}) == 1:
                 continue
-            part = optuna.create_study(direction=self._study.directions[0])
+            part = optuna.create_study(direction=self._studies[trainer].directions[0])
             for each in own:
                 kept = {name: each.distributions[name] for name in names}
                 params = {name: each.params[name] for name in names}
@@ -116,7 +167,7 @@ class Study:
         return shares
 
     def _sampler(self, number: int) -> BaseSampler:
-        """Return the sampler of a trial: its draws do not depend on how often the search was started."""
+        """Return the sampler of a trainer's trial: its draws depend neither on other trainers nor on how often the search was started."""
         import optuna
 
         seed = (self._seed * 1_000_003 + number) % 2**32
@@ -124,18 +175,20 @@ class Study:
             return optuna.samplers.RandomSampler(seed)
         if self._tune.sampler == "cmaes":
             return optuna.samplers.CmaEsSampler(seed=seed)
-        with warnings.catch_warnings():  # `group` is what lets several trainers share a study
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             return optuna.samplers.TPESampler(
-                n_startup_trials=_STARTUP, multivariate=True, group=True, constant_liar=True, seed=seed
+                n_startup_trials=_STARTUP, multivariate=True, constant_liar=True, seed=seed
             )
 
 
-def _pruner(tune: Tune) -> BasePruner:
+def _beats(other: list[float], own: list[float]) -> bool:
+    return other != own and all(theirs >= mine for theirs, mine in zip(other, own, strict=True))
+
+
+def _pruner(tune: Tune, folds: int) -> BasePruner:
     import optuna
 
-    if tune.pruner == "median":
-        return optuna.pruners.MedianPruner(n_startup_trials=_STARTUP // 2)
     if tune.pruner == "hyperband":
-        return optuna.pruners.HyperbandPruner(max_resource=tune.folds.folds, reduction_factor=2)
+        return optuna.pruners.HyperbandPruner(max_resource=QUARTERS * folds, reduction_factor=2)
     return optuna.pruners.NopPruner()
