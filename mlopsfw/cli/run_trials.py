@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,17 +16,33 @@ if TYPE_CHECKING:
     from mlopsfw.training.search.trials import Trial
 
 
+BEST = 10
+"""Trials, and parts of a step, that are listed unless all are asked for."""
+
+
 @click.command()
 @click.argument("run_id", metavar="RUN")
 @click.argument("step", required=False, default="")
+@click.option("--all", "whole", is_flag=True, help=f"List all trials instead of the best {BEST}.")
 @json_option
 @pass_snapshot
-def trials(project: Project, run_id: str, step: str, *, as_json: bool) -> None:
-    """List the trials of the search of STEP in RUN, best first. By default of the only step that searches."""
+def trials(project: Project, run_id: str, step: str, *, whole: bool, as_json: bool) -> None:
+    """List the best trials of the search of STEP in RUN, best first. By default of the only step that searches. `--json` has all."""
     made = _trials(project, run_id, step)
     if as_json:
         emit_json(msgspec.to_builtins(made))
         return
+    show_trials(made, len(made) if whole else BEST)
+
+
+def trials_of_step(project: Project, run: str, step: str) -> list[Trial]:
+    """Return the trials of a step of a run, best first; none where it does not search."""
+    params = project.runs.config(run).get("steps", {}).get(step, {}).get("params", {})
+    return _trials(project, run, step) if "tune" in params else []
+
+
+def show_trials(made: list[Trial], most: int) -> None:
+    """Print the first trials, and how many there are of each status."""
     rows = [
         {
             "trial": trial.number,
@@ -36,18 +53,14 @@ def trials(project: Project, run_id: str, step: str, *, as_json: bool) -> None:
             "params": ", ".join(_short(name, value) for name, value in trial.params.items() if name != "trainer"),
             "why": trial.why,
         }
-        for trial in made
+        for trial in made[:most]
     ]
-    columns = (
-        "trial",
-        "status",
-        "value",
-        "seconds",
-        "trainer",
-        "params",
-        *(["why"] if any(row["why"] for row in rows) else []),
-    )
-    table(rows, columns, empty="No trials yet.")
+    columns = ("trial", "status", "value", "seconds", "trainer", "params")
+    table(rows, (*columns, "why") if any(row["why"] for row in rows) else columns, empty="No trials yet.")
+    if made[most:]:
+        counts = Counter(trial.status for trial in made)
+        words = ", ".join(f"{count} {status}" for status, count in counts.items())
+        click.echo(f"{len(made)} trials: {words}; `mlopsfw runs trials --all` lists them")
 
 
 def _short(name: str, value: object) -> str:

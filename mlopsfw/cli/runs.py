@@ -12,6 +12,7 @@ import click
 from mlopsfw.cli.output import emit_json, json_option, pass_project, pass_snapshot, printable, table
 from mlopsfw.cli.output_file import OutputFile, write_file
 from mlopsfw.cli.run_artifact import get
+from mlopsfw.cli.run_parts import show_parts, without_parts
 from mlopsfw.cli.run_trials import trials
 from mlopsfw.kernel.base.errors import UsageError
 from mlopsfw.kernel.base.ids import nearest
@@ -109,10 +110,16 @@ def _row(record: dict[str, Any], shown: tuple[str, ...]) -> dict[str, Any]:
 @runs.command()
 @click.argument("run_id", metavar="RUN")
 @_html_option
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Show each part of a step that has more than ten, such as the trials of a search.",
+)
 @json_option
 @pass_project
-def show(project: Project, run_id: str, *, html: Path | None, as_json: bool) -> None:
-    """Show the steps, results and metrics of RUN."""
+def show(project: Project, run_id: str, *, html: Path | None, everything: bool, as_json: bool) -> None:
+    """Show the steps, results and metrics of RUN. `--json` has all parts of steps."""
     view = project.people.show(project.runs.get(run_id))
     if html is not None:
         _write_page(project, html, view.id)
@@ -125,6 +132,22 @@ def show(project: Project, run_id: str, *, html: Path | None, as_json: bool) -> 
             }
         )
         return
+    _tell(view)
+    short = view if everything else without_parts(view)
+    table(_results(short), ("step", "status", "engine", "output", "kind", "digest"), empty="No results yet.")
+    if view.params:
+        table([{"parameter": name, "value": value} for name, value in view.params.items()])
+    for step in short.steps.values():
+        if step.failure:
+            click.echo(f"{step.name}: {printable(step.failure)}")
+    if short.metrics:
+        table([{"metric": name, "value": value} for name, value in short.metrics.items()])
+    if not everything:
+        show_parts(project, view)
+    _tell_notes(view)
+
+
+def _tell(view: RunView) -> None:
     click.echo(
         f"run {view.id} of {view.pipeline}: {view.status}, {view.seconds:.2f} s, started {view.started[:19]} by {view.actor}"
     )
@@ -134,15 +157,6 @@ def show(project: Project, run_id: str, *, html: Path | None, as_json: bool) -> 
     code = view.facts.code
     if code.commit:
         click.echo(f"code {code.commit[:12]}{' with uncommitted changes' if code.diff else ''}")
-    table(_results(view), ("step", "status", "engine", "output", "kind", "digest"), empty="No results yet.")
-    if view.params:
-        table([{"parameter": name, "value": value} for name, value in view.params.items()])
-    for step in view.steps.values():
-        if step.failure:
-            click.echo(f"{step.name}: {printable(step.failure)}")
-    if view.metrics:
-        table([{"metric": name, "value": value} for name, value in view.metrics.items()])
-    _tell_notes(view)
 
 
 def _results(view: RunView) -> list[dict[str, Any]]:

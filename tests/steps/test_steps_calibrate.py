@@ -29,6 +29,7 @@ num_iterations = 60
 num_leaves = 63
 min_data_in_leaf = 1
 num_threads = 1
+holdout = 0.0
 """
 
 

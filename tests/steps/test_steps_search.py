@@ -221,10 +221,27 @@ def test_features_are_ranked_on_rows_that_trials_see_and_trials_choose_among_the
 
 def test_the_trials_of_a_run_are_listed_best_first(bench, searching):
     searching()
-    words = ["--project", str(bench.root), "runs", "trials", "latest", "--json"]
-    listed = json.loads(CliRunner().invoke(cli, words, catch_exceptions=False).output)
+    listed = json.loads(_say(bench, "trials", "--json"))
     assert [trial["value"] for trial in listed] == sorted((trial["value"] for trial in listed), reverse=True)
     assert {trial["number"] for trial in listed} == {0, 1, 2, 3}
+
+
+def test_of_many_trials_the_best_ten_are_shown_and_all_if_asked(bench, searching):
+    bench.edit("mlopsfw.toml", "trials = 4", "trials = 12")
+    searching()
+    shown = {words: _say(bench, *words) for words in [("show",), ("show", "--all"), ("trials",), ("trials", "--all")]}
+    assert "fit[3]" not in shown["show",]
+    assert "fit: 12 parts, 12 done" in shown["show",]
+    assert shown["show", "--all"].count("fit[3]") > 1
+    assert len(shown["trials",].splitlines()) == 1 + 10 + 1
+    assert len(shown["trials", "--all"].splitlines()) == 1 + 12
+    assert len(json.loads(_say(bench, "trials", "--json"))) == 12
+    assert "fit[3]" in json.loads(_say(bench, "show", "--json"))["steps"]
+
+
+def _say(bench, verb, *options):
+    words = ["--project", str(bench.root), "runs", verb, "latest", *options]
+    return CliRunner().invoke(cli, words, catch_exceptions=False).output
 
 
 @pytest.mark.parametrize(

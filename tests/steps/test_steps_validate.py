@@ -31,6 +31,7 @@ num_iterations = 20
 num_leaves = 63
 min_data_in_leaf = 1
 num_threads = 1
+holdout = 0.0
 """
 PLAIN = {"trainer": "quick", "task": "binary", "target": "y", "learning_curve": False, "folds": {"folds": 3}}
 
