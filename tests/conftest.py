@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import settings
@@ -138,14 +139,14 @@ class Browser:
     url: str
     asked: list[str] = field(default_factory=list)
 
-    def open(self, page: str) -> str:
-        """Return the document as it is once everything has loaded and run."""
+    def open(self, page: str, fragment: str = "") -> str:
+        """Return the document as it is once everything has loaded and run. A fragment stands after `#` in its address."""
         number = len(list(self.folder.glob("*.html")))
         file = self.folder / f"{number}.html"
         file.write_text(page, encoding="utf-8")
         words = ["chromium", *_FLAGS.split(), f"--user-data-dir={self.folder / f'profile{number}'}", "--dump-dom"]
         return subprocess.run(
-            [*words, file.as_uri()], capture_output=True, text=True, check=True, timeout=100
+            [*words, f"{file.as_uri()}#{quote(fragment)}"], capture_output=True, text=True, check=True, timeout=100
         ).stdout  # fmt: skip
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlopsfw.cli.output import emit_json, json_option, pass_project, pass_snapshot, printable, table
-from mlopsfw.cli.output_file import OutputFile, write_file
+from mlopsfw.cli.output_file import OutputFile
 from mlopsfw.cli.run_artifact import get
+from mlopsfw.cli.run_pages import follow, html_option, write_list_page, write_run_page
 from mlopsfw.cli.run_parts import show_parts, without_parts
 from mlopsfw.cli.run_trials import trials
 from mlopsfw.kernel.base.errors import UsageError
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from mlopsfw.project.facade import Project
 
 
+_LISTED, _IN_PAGE = 20, 10_000
+
+
 @click.group()
 def runs() -> None:
     """List, show and compare runs."""
@@ -30,18 +34,6 @@ def runs() -> None:
 
 runs.add_command(get)
 runs.add_command(trials)
-
-
-_html_option = click.option(
-    "--html", type=OutputFile(), help="Write a page with the curves of the metrics to this file."
-)
-
-
-def _write_page(project: Project, html: Path, *runs_: str) -> None:
-    from mlopsfw.pipeline.run.page import run_page
-
-    views = [project.people.show(project.runs.get(run)) for run in runs_]
-    write_file(html, run_page([(view, project.runs.metrics(view.id)) for view in views]))
 
 
 @runs.command("list")
@@ -60,15 +52,24 @@ def _write_page(project: Project, html: Path, *runs_: str) -> None:
     metavar="NAME",
     help="Sort by this column, smallest first; -NAME for largest first. Runs without it come last.",
 )
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(1), help="How many runs to list.")
+@click.option("--limit", type=click.IntRange(1), help="How many runs to list; by default 20, in a page 10,000.")
+@click.option("--html", type=OutputFile(), help="Write a page to this file, whose reader can sort and filter the runs.")
+@click.option(
+    "--pages", is_flag=True, help="With --html: also write the page of each run, into a folder of the file's name."
+)
 @json_option
 @pass_snapshot
-def list_runs(project: Project, *, name: str, status: str | None, shown: tuple[str, ...], sort: str, limit: int, as_json: bool) -> None:  # fmt: skip
+def list_runs(
+    project: Project, *, name: str, status: str | None, shown: tuple[str, ...], sort: str, limit: int | None, html: Path | None, pages: bool, as_json: bool
+) -> None:  # fmt: skip
     """List runs, newest first.
 
     A metric of a step is called metrics.STEP.NAME, that of a script metrics.NAME, and so are parameters. With --sort, all runs are compared, and
     the first of them listed.
     """
+    if pages and html is None:
+        raise UsageError("--pages needs the page of the list", hint="Add --html runs.html.")
+    limit = limit or (_LISTED if html is None else _IN_PAGE)
     records = project.runs.search(name, status=status or "", limit=1 << 32 if sort else limit)
     known = dict.fromkeys(column for record in records for column in record)
     for column in (*shown, *([sort.removeprefix("-")] if sort else [])):
@@ -76,8 +77,11 @@ def list_runs(project: Project, *, name: str, status: str | None, shown: tuple[s
             raise UsageError(f"no run has {column!r}", hint=nearest(column, known))
     if sort:
         records = _sorted(records, sort.removeprefix("-"), largest_first=sort.startswith("-"))[:limit]
+    if html is not None:
+        write_list_page(project, html, records, shown, pages=pages)
     if as_json:
         emit_json(project.people.show(records))
+    if as_json or html is not None:
         return
     rows = [_row(record, shown) for record in records]
     table(rows, empty="No runs yet." if not (name or status) else "No such runs.")
@@ -109,7 +113,8 @@ def _row(record: dict[str, Any], shown: tuple[str, ...]) -> dict[str, Any]:
 
 @runs.command()
 @click.argument("run_id", metavar="RUN")
-@_html_option
+@html_option
+@click.option("--follow", "following", is_flag=True, help="With --html: write the page anew until the run ends.")
 @click.option(
     "--all",
     "everything",
@@ -118,11 +123,13 @@ def _row(record: dict[str, Any], shown: tuple[str, ...]) -> dict[str, Any]:
 )
 @json_option
 @pass_project
-def show(project: Project, run_id: str, *, html: Path | None, everything: bool, as_json: bool) -> None:
+def show(project: Project, run_id: str, *, html: Path | None, following: bool, everything: bool, as_json: bool) -> None:
     """Show the steps, results and metrics of RUN. `--json` has all parts of steps."""
+    if following:
+        follow(project, html, project.runs.resolve(run_id))
     view = project.people.show(project.runs.get(run_id))
     if html is not None:
-        _write_page(project, html, view.id)
+        write_run_page(project, html, view.id)
     if as_json:
         emit_json(
             {
@@ -188,14 +195,14 @@ def _tell_notes(view: RunView) -> None:
 @runs.command()
 @click.argument("first")
 @click.argument("second")
-@_html_option
+@html_option
 @json_option
 @pass_snapshot
 def diff(project: Project, first: str, second: str, *, html: Path | None, as_json: bool) -> None:
     """Show what differs between two runs: configuration, metrics, outputs, code and packages."""
     sections = project.runs.diff(first, second)
     if html is not None:
-        _write_page(project, html, first, second)
+        write_run_page(project, html, first, second)
     if as_json:
         emit_json(sections)
         return

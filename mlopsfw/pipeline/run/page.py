@@ -22,11 +22,12 @@ _MOST_POINTS = 400  # of a curve: more than the drawing has pixels
 _FOOTER = "A curve has the values that were logged with a step. Values beyond 1e300 and values that are no numbers are left out of the drawing."
 
 
-def run_page(runs: Sequence[tuple[RunView, Sequence[Metric]]]) -> str:
+def run_page(runs: Sequence[tuple[RunView, Sequence[Metric]]], *, reload: int = 0) -> str:
     """Return the page.
 
     Args:
         runs: One run or two, each with every number that it logged.
+        reload: Seconds after which a browser reads the file again; 0 for never.
     """
     views = [view for view, _ in runs]
     curves = [curves_of(metrics) for _, metrics in runs]
@@ -36,6 +37,7 @@ def run_page(runs: Sequence[tuple[RunView, Sequence[Metric]]]) -> str:
         "mlopsfw.pipeline.run",
         " and ".join(f"Run {view.id}" for view in views),
         _FOOTER,
+        reload=reload,
         facts="".join(f"<p>{escape(_facts(view))}</p>" for view in views),
         key="".join(_key(number, view) for number, view in enumerate(views)),
         curves=drawn or "<p>No metric was logged with more than one step.</p>",

@@ -20,10 +20,10 @@ STATUSES = ("running", "lost", "done", "failed", "refused", "interrupted")
 _FACTS = ("run", "name", "status", "started", "seconds", "actor")
 _RUNS = """SELECT run, pipeline AS name, status, started, seconds, actor, facts ->> '$.config' AS config
 FROM runs WHERE (?1 = '' OR pipeline = ?1) AND (?2 = '' OR status = ?2) ORDER BY run DESC LIMIT ?3"""
-_METRICS = """SELECT run, iif(step = '', name, step || '.' || name) AS name, value FROM metrics WHERE run IN (SELECT run
+_METRICS = """SELECT run, 'metrics.' || iif(step = '', name, step || '.' || name) AS name, value FROM metrics WHERE run IN (SELECT run
 FROM runs WHERE (?1 = '' OR pipeline = ?1) AND (?2 = '' OR status = ?2) ORDER BY run DESC LIMIT ?3)"""
-_PARAMS = """SELECT run, name, value FROM params WHERE run IN (SELECT run
-FROM runs WHERE (?1 = '' OR pipeline = ?1) AND (?2 = '' OR status = ?2) ORDER BY run DESC LIMIT ?3)"""
+_PARAMS = """SELECT run, json_group_object(name, json(value)) AS params FROM params WHERE run IN (SELECT run
+FROM runs WHERE (?1 = '' OR pipeline = ?1) AND (?2 = '' OR status = ?2) ORDER BY run DESC LIMIT ?3) GROUP BY run"""
 
 
 def search(
@@ -64,19 +64,14 @@ def search(
         if digest not in configured:
             configured[digest] = _step_params(config(digest))
         records[run] |= configured[digest]
-    _add(
-        records,
-        "params",
-        ((row["run"], row["name"], msgspec.json.decode(row["value"])) for row in index.query(_PARAMS, which)),
-    )
-    _add(records, "metrics", ((row["run"], row["name"], row["value"]) for row in index.query(_METRICS, which)))
+    for row in index.query(_PARAMS, which, fresh=False):
+        if row["run"] in records:
+            params: dict[str, Any] = msgspec.json.decode(row["params"])
+            records[row["run"]] |= {f"params.{param}": value for param, value in params.items()}
+    for row in index.query(_METRICS, which, fresh=False):
+        if row["run"] in records:
+            records[row["run"]][row["name"]] = row["value"]
     return list(records.values())
-
-
-def _add(records: dict[str, dict[str, Any]], kind: str, values: Iterable[tuple[str, str, Any]]) -> None:
-    for run, name, value in values:
-        if run in records:
-            records[run][f"{kind}.{name}"] = value
 
 
 def _step_params(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,138 @@
+"""The page of a list of runs: sorted and filtered by its reader in a real browser, and nothing that a name could run."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+
+import pytest
+
+from mlopsfw.cli import run, run_pages
+from mlopsfw.pipeline.run.runs_page import runs_page
+from mlopsfw.project.script_run import start_run
+
+
+def record(number, **more):
+    facts = {"name": "tuning", "status": "done", "started": "2026-11-30T01:02:03.000Z", "seconds": 1.0, "actor": "ada"}
+    return {"run": f"r{number}", **facts, **more}
+
+
+def listed(document):
+    """Return the runs that a page shows, in order."""
+    body = document.partition("<tbody>")[2].partition("</tbody>")[0]
+    return re.findall(r"<tr><td>(?:<a[^>]*>)?(\w+)", body)
+
+
+def columns(page):
+    return re.findall(r"<button>([^<]*)", page)
+
+
+RUNS = [
+    record(0, **{"metrics.loss": 0.5, "params.kind": "adam"}),
+    record(1, **{"metrics.loss": 0.25, "params.kind": "sgd"}),
+    record(2, **{"params.kind": 7}, status="failed"),
+    record(3, **{"metrics.loss": 1e-7, "params.kind": "adam"}, name="<night>"),
+]
+
+
+def test_its_columns_are_the_facts_the_metrics_and_the_parameters_that_differ_or_those_that_were_named():
+    page = runs_page([{**each, "params.same": 1} for each in RUNS])
+    assert columns(page) == ["run", "name", "status", "started", "seconds", "actor", "metrics.loss", "params.kind"]
+    assert columns(runs_page(RUNS, ["params.kind"]))[6:] == ["params.kind"]
+    assert columns(runs_page([]))[6:] == []
+
+
+def test_without_a_script_it_shows_the_first_hundred_runs():
+    page = runs_page([record(number) for number in range(150)])
+    assert listed(page) == [f"r{number}" for number in range(100)]
+
+
+def test_runs_that_have_a_page_are_links_to_it():
+    page = runs_page(RUNS, folder="my runs", pages={"r1"})
+    assert re.findall(r'<a href="([^"]*)">', page) == ["my%20runs/r1.html"]
+
+
+FILTERS = {
+    "": ["r0", "r1", "r2", "r3"],
+    "adam": ["r0", "r3"],
+    "loss<0.5": ["r1", "r3"],
+    "metrics.loss>=0.25 kind!=sgd": ["r0"],
+    "status=failed": ["r2"],
+    "night": ["r3"],
+    "nothing<1 ADAM": ["r0", "r3"],
+}
+
+
+@pytest.mark.server
+def test_a_real_browser_filters_by_words_and_conditions_and_follows_links(browser):
+    page = runs_page(RUNS, folder="my runs", pages={"r3"})
+    for words, left in FILTERS.items():
+        out = browser.open(page, words)
+        assert listed(out) == left, words
+        assert f"{len(left)} of 4 runs" in out
+    assert 'href="my%20runs/r3.html"' in browser.open(page, "night")
+    assert 'class="wrong"' in browser.open(page, "nothing<1")
+
+
+@pytest.mark.server
+@pytest.mark.parametrize(
+    ("column", "clicks", "order"),
+    [("metrics.loss", 1, ["r0", "r1", "r3", "r2"]), ("metrics.loss", 2, ["r3", "r1", "r0", "r2"]), ("params.kind", 1, ["r2", "r0", "r3", "r1"])],
+)  # fmt: skip
+def test_a_real_browser_sorts_by_a_column_with_runs_without_a_value_last(browser, column, clicks, order):
+    click = f"[...document.querySelectorAll('th button')].find((b) => b.textContent === '{column}').click();" * clicks
+    page = re.sub("default-src 'none';.*?\"", '"', runs_page(RUNS))  # so that the test may click
+    assert listed(browser.open(page.replace("</html>", f"<script>{click}</script></html>"))) == order
+
+
+@pytest.mark.server
+def test_a_real_browser_runs_only_the_script_of_the_page_and_fetches_nothing(browser):
+    evil = f"</script><script>document.title='pwned'</script><img src={browser.url}/img onerror=\"document.title='pwned'\">"
+    page = runs_page([record(0, name=evil, **{f"params.{evil}": evil}), record(1)])
+    out = browser.open(page.replace("<tbody>", f"<tbody>{evil}"))  # one that slipped through, too
+    assert "<title>2 runs" in out
+    assert "2 of 2 runs" in out
+    assert browser.asked == []
+
+
+def test_the_verb_writes_the_page_of_the_list_and_of_each_run_once(project, tmp_path, monkeypatch, capsys):
+    for number in range(3):
+        with start_run("s", project=project, params={"rate": number}) as opened:
+            opened.log_metric("loss", 3 - number, 0)
+            opened.log_metric("loss", number, 1)
+    ids, file = project.runs.ids(), tmp_path / "list.html"
+    verb = ["--project", str(project.root), "runs", "list", "--html", str(file)]
+    assert run([*verb, "--sort", "metrics.loss", "--pages"]) == 0
+    assert listed(file.read_text()) == ids[::-1]
+    pages = {page.stem: page for page in (tmp_path / "list").iterdir()}
+    assert set(pages) == set(ids)
+    assert "<figure>" in pages[ids[0]].read_text()
+    monkeypatch.setattr(run_pages, "write_run_page", None)  # each is there already
+    assert run([*verb, "--pages"]) == 0
+    assert file.read_text().count('<a href="list/') == 3
+    assert run(["--project", str(project.root), "runs", "list", "--pages"]) == 2
+    assert "Add --html" in capsys.readouterr().err
+
+
+def test_the_page_of_a_run_that_goes_on_is_written_anew_and_read_again_until_it_ends(
+    project, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(run_pages, "_RELOAD", 0.01)
+    monkeypatch.setattr("mlopsfw.pipeline.run.metrics._FLUSH_SECONDS", 0)
+    file = tmp_path / "run.html"
+    verb = ["--project", str(project.root), "runs", "show", "latest", "--follow"]
+    with start_run("s", project=project) as opened:
+        following = threading.Thread(target=run, args=([*verb, "--html", str(file)],))
+        following.start()
+        for step in range(3000):
+            opened.log_metric("loss", step, step)
+            if file.exists() and "<figure>" in (text := file.read_text()):
+                break
+            time.sleep(0.01)
+        assert '<meta http-equiv="refresh" content="0.01">' in text
+    following.join(60)
+    assert "refresh" not in file.read_text()
+    assert "done" in file.read_text()
+    assert run(verb) == 2
+    assert "Add --html" in capsys.readouterr().err
