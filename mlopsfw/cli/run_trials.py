@@ -9,9 +9,12 @@ import click
 import msgspec
 
 from mlopsfw.cli.output import emit_json, json_option, pass_snapshot, table
+from mlopsfw.cli.output_file import OutputFile, write_file
 from mlopsfw.kernel.base.errors import UnknownName
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mlopsfw.project.facade import Project
     from mlopsfw.training.search.trials import Trial
 
@@ -24,11 +27,14 @@ BEST = 10
 @click.argument("run_id", metavar="RUN")
 @click.argument("step", required=False, default="")
 @click.option("--all", "whole", is_flag=True, help=f"List all trials instead of the best {BEST}.")
+@click.option("--html", type=OutputFile(), help="Write a page with the drawings of the search to this file.")
 @json_option
 @pass_snapshot
-def trials(project: Project, run_id: str, step: str, *, whole: bool, as_json: bool) -> None:
+def trials(project: Project, run_id: str, step: str, *, whole: bool, html: Path | None, as_json: bool) -> None:
     """List the best trials of the search of STEP in RUN, best first. By default of the only step that searches. `--json` has all."""
     made = _trials(project, run_id, step)
+    if html is not None:
+        _write_page(project, html, run_id, step, made)
     if as_json:
         emit_json(msgspec.to_builtins(made))
         return
@@ -72,10 +78,31 @@ def _trials(project: Project, run_id: str, name: str) -> list[Trial]:
 
     run = project.runs.resolve(run_id)
     step, params = _searching(project, run, name)
-    metric = params["tune"].get("metric") or project.metrics.primary(params["task"])
+    metric = _metric(project, params)
     made = trials_of(project.runs.children(run, step), project.values.load, metric)
     sign = -1 if project.metrics[metric].higher_is_better else 1
     return sorted(made, key=lambda trial: (trial.value is None, sign * (trial.value or 0.0)))
+
+
+def _metric(project: Project, params: dict[str, Any]) -> str:
+    return str(params["tune"].get("metric") or project.metrics.primary(params["task"]))
+
+
+def _write_page(project: Project, html: Path, run_id: str, name: str, made: list[Trial]) -> None:
+    from mlopsfw.training.search.page import Search, search_page
+
+    run = project.runs.resolve(run_id)
+    step, params = _searching(project, run, name)
+    metric, outputs = _metric(project, params), project.runs.get(run).steps[step].outputs
+    search = Search(
+        run=run,
+        step=step,
+        metric=metric,
+        maximize=project.metrics[metric].higher_is_better,
+        objectives=(metric, *params["tune"].get("also", ())),
+        report=project.values.load(outputs["search"]) if "search" in outputs else {},
+    )
+    write_file(html, search_page(search, made))
 
 
 def _searching(project: Project, run: str, name: str) -> tuple[str, dict[str, Any]]:

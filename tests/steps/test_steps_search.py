@@ -99,6 +99,17 @@ def test_the_winner_learns_from_all_rows_after_rows_that_no_trial_saw_have_judge
     assert searching.fits[-1][0].learning_rate == report["best"]["params"]["small.learning_rate"]
 
 
+def test_the_verb_draws_the_search(bench, searching, tmp_path):
+    searching()
+    page = tmp_path / "search.html"
+    words = ["--project", str(bench.root), "runs", "trials", "latest", "--html", str(page)]
+    assert CliRunner().invoke(cli, words).exit_code == 0
+    text = page.read_text()
+    assert "auc by trial, and the best so far" in text
+    assert "unseen rows" in text
+    assert text.count("<tr><td>") == 4
+
+
 def test_a_longer_search_takes_its_first_trials_from_the_cache(bench, searching):
     searching()
     bench.edit("mlopsfw.toml", "trials = 4", "trials = 5")
