@@ -2,6 +2,7 @@
 
 Run: export PYTHONPATH=benchmarks OMP_NUM_THREADS=1
      python benchmarks/quality/run.py DATA CELLS --half choose [--ours NAME:hidden=64,64;…] [--models linear,torch] [--seeds 5]
+     python benchmarks/quality/run.py DATA CELLS --half claim --models search10 --seeds 1
      python benchmarks/quality/run.py DATA CELLS --half claim --table
 
 DATA is the folder that `sets.py` wrote. CELLS is a file of JSON lines, one for each set, seed and model; cells that it has are not measured

@@ -64,6 +64,8 @@ def markdown(cells: list[dict[str, Any]], half: str, models: list[str]) -> str:
     low, high = intervals(table)
     rank = [f"{mean:.2f} ({a:.2f} to {b:.2f})" for mean, a, b in zip(table.mean(axis=0), low, high, strict=True)]
     lines.append(f"| mean rank | {len(values)} sets | {' | '.join(rank)} |")
+    firsts = [str(int((table[:, at] == table.min(axis=1)).sum())) for at in range(len(models))]
+    lines.append(f"| first, or equal to it | of {len(values)} sets | {' | '.join(firsts)} |")
     seconds = [
         f"{np.median([each['seconds'] for each in cells if each['model'] == model and each['half'] == half]):.1f} s"
         for model in models

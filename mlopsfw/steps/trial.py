@@ -15,7 +15,7 @@ from mlopsfw.pipeline.run.child import GIVEN
 from mlopsfw.steps.quiet import Pruned, QuietContext
 from mlopsfw.training.search.settings import is_measure
 from mlopsfw.training.search.space import Proposal
-from mlopsfw.training.search.trials import Values, mean_of
+from mlopsfw.training.search.trials import Values
 
 if TYPE_CHECKING:
     import numpy as np
@@ -132,8 +132,6 @@ def run_trial(work: Work, context: StepContext, *, trainers: Trainers, bundles: 
             measured = measures(work, model, judged, context.scratch / f"fold{number}" / "model")
             values.folds.append({**judged.mean(work.metrics, subject.task.task), **measured})
             values.keep(context.checkpoints)
-            if (value := mean_of(values.folds, work.metric)) is not None:
-                context.log_metric(work.metric, value, number)
     except Pruned:
         return {**made, "pruned": True}
     return made

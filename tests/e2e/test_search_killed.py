@@ -85,7 +85,7 @@ def test_a_search_that_is_ended_in_the_middle_of_a_trial_goes_on_there(tmp_path,
     (root / "rows.py").write_text(ROWS)
     (root / "mlopsfw.toml").write_text(TOML)
     command = subprocess.Popen([sys.executable, "-m", "mlopsfw", "run"], cwd=root, stdout=subprocess.DEVNULL)
-    until(lambda: list(root.glob(".mlopsfw/runs/*/fit?[2-9]*/checkpoints-*/fold1.json")))
+    until(lambda: list(root.glob(".mlopsfw/runs/*/fit?[2-9]*/checkpoints-*/values.json")))
     os.kill(command.pid, number)
     command.wait(30)
     until(lambda: not workers(root))
