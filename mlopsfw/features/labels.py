@@ -69,6 +69,9 @@ def classes_of(labels: pl.Series, task: str) -> tuple[str | int | bool, ...]:
     plain = labels.dtype.is_integer() or labels.dtype == pl.Boolean
     classes = tuple((labels if plain else labels.cast(pl.String)).unique().sort().to_list())
     if len(classes) < 2 or (task == "binary" and len(classes) != 2):  # noqa: PLR2004
+        if len(classes) == 1:
+            message = f"every training row has the label {classes[0]!r} in {labels.name!r}: there is nothing to learn"
+            raise DataError(message, hint="Look at the step that makes the label, and at how the rows are split.")
         excerpt = ", ".join(map(repr, classes[:5]))
         raise DataError(
             f"the target {labels.name!r} has {len(classes)} classes ({excerpt}) in the training rows",

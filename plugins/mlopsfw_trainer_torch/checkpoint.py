@@ -7,6 +7,7 @@ complete and its identity (rows, plan, configuration, versions) matches the curr
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -20,10 +21,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from mlopsfw.errors import StorageFull
+
 if TYPE_CHECKING:
     from mlopsfw_trainer_torch.loop import Training
 
 _KEPT = 2  # the last one, and the one before in case the last is damaged
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _TENSORS, _VALUES = "state.safetensors", "state.json"
 
 
@@ -74,7 +78,11 @@ class Checkpoints:
         return int(names[0].name.split("-")[1]) if names else None
 
     def save(self, training: Training) -> None:
-        """Write a checkpoint, durable before it gets its name, and remove all but the last two."""
+        """Write a checkpoint, durable before it gets its name, and remove all but the last two.
+
+        Raises:
+            StorageFull: The disk has no room for it. Earlier checkpoints are left as they were.
+        """
         data = save(_tensors_of(training))
         p = training.progress
         values = _Values(
@@ -90,18 +98,35 @@ class Checkpoints:
             history=list(p.history),
         )
         temporary = self._folder / f"unfinished-{p.step:09d}-{p.batch}"
+        try:
+            self._write(temporary, f"step-{p.step:09d}-{p.epoch:06d}", data, values)
+        except OSError as error:
+            shutil.rmtree(temporary, ignore_errors=True)
+            if error.errno not in _FULL:
+                raise
+            raise self._full(p.step) from error
+        for old in self._found()[_KEPT:]:
+            shutil.rmtree(old, ignore_errors=True)
+        self._last = time.monotonic()
+
+    def _write(self, temporary: Path, name: str, data: bytes, values: _Values) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         _write(temporary / _TENSORS, data)
         _write(temporary / _VALUES, msgspec.json.encode(values))
         _sync(temporary)
-        target = self._folder / f"step-{p.step:09d}-{p.epoch:06d}"
+        target = self._folder / name
         shutil.rmtree(target, ignore_errors=True)
         temporary.rename(target)
         _sync(self._folder)
-        for old in self._found()[_KEPT:]:
-            shutil.rmtree(old, ignore_errors=True)
-        self._last = time.monotonic()
+
+    def _full(self, step: int) -> StorageFull:
+        last = self.last_step
+        kept = "there is none before it" if last is None else f"the one of step {last} is kept"
+        return StorageFull(
+            f"the disk has no room for the checkpoint of step {step} in {self._folder}; {kept}",
+            hint="Make room, then run `mlopsfw resume`.",
+        )
 
     def restore(self, training: Training) -> bool:
         """Restore `training` from its last complete checkpoint; return whether there was one."""
