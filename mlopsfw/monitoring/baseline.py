@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.bundle import Manifest
     from mlopsfw.kernel.store.blobs import BlobStore
     from mlopsfw.models.registry import Registry
+    from mlopsfw.monitoring.reasons import Reasons
 
 
 class Baselines:
@@ -25,9 +26,11 @@ class Baselines:
         blobs: Holds their bundles.
         models: The registered models.
         datasets: The datasets that monitors may compare with.
+        reasons: Explains the answers of a window and of its reference.
     """
 
-    def __init__(self, blobs: BlobStore, models: Registry, datasets: VersionStore) -> None:
+    def __init__(self, blobs: BlobStore, models: Registry, datasets: VersionStore, reasons: Reasons) -> None:
+        self.reasons = reasons
         self._blobs, self._models, self._datasets = blobs, models, datasets
         self._fitted: dict[tuple[str, str], dict[str, Any]] = {}
 

@@ -165,7 +165,8 @@ class Monitoring:
         baseline = self._baselines.of(window.model, window.version, settings.reference)
         window = msgspec.structs.replace(window, baseline=baseline)
         before = self._states.before(name, window)
-        report, state = examine(name, watching.monitor, window, settings, self._states.load(before))
+        reasons = self._baselines.reasons.of(window, settings) if settings.explain else None
+        report, state = examine(name, watching.monitor, window, settings, self._states.load(before), reasons=reasons)
         past = self._past.before(name, window)
         page = watching.monitor.page(report, msgspec.structs.replace(window, past=past))
         digest = blobs.put(msgspec.json.encode(report))

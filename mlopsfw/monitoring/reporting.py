@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from mlopsfw.kernel.roles.monitoring import Number, Report, Signals, Window
 from mlopsfw.monitoring.decision import OF_COLUMNS, is_alarm
+from mlopsfw.monitoring.reasons import with_reasons
 from mlopsfw.monitoring.settings import AlarmRule
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.roles.monitoring import Monitor
 
 
-def examine(name: str, monitor: Monitor, window: Window, rule: AlarmRule, state: Any = None) -> tuple[Report, Any]:
+def examine(
+    name: str, monitor: Monitor, window: Window, rule: AlarmRule, state: Any = None, *, reasons: Window | None = None
+) -> tuple[Report, Any]:
     """Have a monitor examine a window; return the report, and the state for the next window.
 
     Args:
@@ -21,8 +24,11 @@ def examine(name: str, monitor: Monitor, window: Window, rule: AlarmRule, state:
         window: The window, with its baseline.
         rule: Which columns alarm.
         state: What the monitor returned for the window before.
+        reasons: The contributions to the answers of some of its rows; see `mlopsfw.monitoring.reasons`.
     """
     signals = monitor.signals(window, state)
+    if reasons is not None:
+        signals = with_reasons(signals, monitor.signals(reasons, None))
     return report_of(name, window, signals, rule), signals.state
 
 

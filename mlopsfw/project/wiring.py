@@ -289,8 +289,10 @@ class Wiring(KernelWiring):
         """The monitors at work."""
         from mlopsfw.monitoring.baseline import Baselines
         from mlopsfw.monitoring.examination import Monitoring
+        from mlopsfw.monitoring.reasons import Reasons
 
-        baselines = Baselines(self.blobs, self.registry, self.datasets)
+        reasons = Reasons(self.services, self.registry, self.bundles, self.datasets)
+        baselines = Baselines(self.blobs, self.registry, self.datasets, reasons)
         return Monitoring(self.services, self.providers.watching, self.windows, baselines, self.alerts)
 
     @cached_property

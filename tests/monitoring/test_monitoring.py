@@ -26,6 +26,7 @@ from mlopsfw.monitoring import past
 from mlopsfw.monitoring.baseline import Baselines
 from mlopsfw.monitoring.examination import Examined
 from mlopsfw.monitoring.looks import LOOKS
+from mlopsfw.monitoring.reasons import Reasons
 from mlopsfw.monitoring.window_bounds import moment, stamp, tiles, time_zone
 from mlopsfw_monitor_drift.monitor import DriftMonitor
 
@@ -155,7 +156,8 @@ def test_a_replay_examines_every_whole_window_in_order_and_alerts_nobody(project
 
 
 def test_the_baseline_has_the_models_own_metrics_and_importance(project):
-    kept = Baselines(project.blobs, project.registry, project.datasets).of("delay", 1)
+    reasons = Reasons(project.services, project.registry, project.bundles, project.datasets)
+    kept = Baselines(project.blobs, project.registry, project.datasets, reasons).of("delay", 1)
     assert kept.metrics == {"auc": 0.7}
     assert kept.importance == {"x": 0.9}
     assert kept.classes == (False, True)

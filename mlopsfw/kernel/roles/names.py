@@ -57,7 +57,7 @@ _ALL = (
     Kind("trainer", "one", "Trainer", default="torch", by_step=True),
     Kind("runtime", "name", "Runtime", parts=(("load", "model"),)),
     Kind("deployer", "one", "Deployer", default="http", by_step=True),
-    Kind("monitor", "many", "Monitor", settings=("alarm", "share", "models", "endpoints", "reference")),
+    Kind("monitor", "many", "Monitor", settings=("alarm", "share", "models", "endpoints", "reference", "explain")),
     Kind("alerter", "many", "Alerter", timeout=30.0),
     Kind("engine", "one", "Engine", default="local", by_step=True, parts=(("submit", "handle"),)),
     Kind("step", "step", "Step"),
