@@ -25,7 +25,7 @@ import pytest
 
 from mlopsfw.features.signature import Signature
 from mlopsfw.kernel.base.errors import BundleError
-from mlopsfw.kernel.roles.bundle import Manifest, Runtime
+from mlopsfw.kernel.roles.bundle import Manifest, Model, Runtime
 from mlopsfw.kernel.roles.training import TrainedModel, TrainingTask
 from mlopsfw.models import bundle
 from mlopsfw.models.bundle.answers import Answers, as_lists
@@ -115,6 +115,36 @@ class RuntimeConformance:
             answers = list(pool.map(lambda _: _lists(manifest, model.predict(columns)), range(64)))
         assert all(repr(answer) == repr(expected) for answer in answers)
 
+    def test_contributions_are_finite_and_add_up_to_the_answer(
+        self, runtime: Runtime, folder: Path, manifest: Manifest, columns: dict[str, np.ndarray]
+    ) -> None:
+        model = runtime.load(folder, manifest)
+        total = sum(_explained(model, manifest, columns).values())
+        main = _main(manifest, model.predict(columns))
+        if manifest.task == "binary":
+            possible = [1 / (1 + np.exp(-total))]
+        elif manifest.task == "multiclass":
+            odds = np.exp(total - np.max(total, axis=-1, keepdims=True))
+            possible = [odds / odds.sum(axis=-1, keepdims=True)]
+        else:
+            possible = [np.asarray(total), np.exp(total)]  # a logarithm is the link of counts
+        assert any(np.allclose(each, main, rtol=1e-4, atol=1e-5) for each in possible), (
+            "what `explain` returns does not add up to the sum behind the answer"
+        )
+
+    def test_a_row_has_the_same_contributions_each_time_alone_and_in_a_batch(
+        self, runtime: Runtime, folder: Path, manifest: Manifest, columns: dict[str, np.ndarray]
+    ) -> None:
+        model = runtime.load(folder, manifest)
+        before = {name: values.tolist() for name, values in columns.items()}
+        together, again = (_explained(model, manifest, columns) for _ in range(2))
+        assert repr({name: values.tolist() for name, values in columns.items()}) == repr(before), "columns are changed"
+        for row in range(4):
+            part = {name: values[row : row + 1] for name, values in columns.items()}
+            for name, values in _explained(model, manifest, part).items():
+                assert np.array_equal(together[name], again[name])
+                assert np.allclose(values, together[name][row : row + 1], rtol=1e-5, atol=1e-6)
+
     def test_an_altered_model_is_refused(self, runtime: Runtime, folder: Path, manifest: Manifest) -> None:
         file = folder / next(iter(manifest.formats.values()))
         data = bytearray(file.read_bytes())
@@ -152,6 +182,24 @@ class RuntimeConformance:
         another = msgspec.structs.replace(manifest.outputs[0], name="another")
         with pytest.raises(BundleError):
             runtime.load(folder, msgspec.structs.replace(manifest, outputs=(another,)))
+
+
+def _explained(model: Model, manifest: Manifest, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the contributions, with a checked name, shape and value each. Skip the test where the model explains nothing."""
+    explain = getattr(model, "explain", None)
+    if explain is None:
+        pytest.skip("it explains no answers")
+    names = ["", *(column.name for column in manifest.inputs)]
+    shares = Answers(manifest.outputs, "the model").explained(
+        explain(columns), names, len(next(iter(columns.values())))
+    )
+    by_class = (len(manifest.classes),) if manifest.task == "multiclass" else ()
+    assert shares[""].shape[1:] == by_class, "a contribution is a number, or a number for each of several classes"
+    return shares
+
+
+def _main(manifest: Manifest, answer: Mapping[str, Any]) -> np.ndarray:
+    return np.asarray(answer[manifest.outputs[0].name], dtype=np.float64)
 
 
 def _lists(manifest: Manifest, answer: Mapping[str, Any]) -> dict[str, list[Any]]:
