@@ -123,11 +123,12 @@ class Blocks:
         yield from in_order(self._read, windows, threads=1)
 
     def _read(self, window: Window) -> pl.DataFrame:
-        rows = pl.concat(self._block(number)[start:stop] for number, start, stop in window.ranges)
+        rows = pl.concat(self.block(number)[start:stop] for number, start, stop in window.ranges)
         order = window.permutation()
         return rows if order is None else rows[order]
 
-    def _block(self, number: int) -> pl.DataFrame:
+    def block(self, number: int) -> pl.DataFrame:
+        """Return the rows of one block."""
         frame, first = read_block(self.data, self._read_columns, number), number * row_order.BLOCK
         mask = self.part.mask(frame, np.arange(first, first + frame.height))
         return frame.filter(mask).select(self.columns)

@@ -20,6 +20,8 @@ from mlopsfw_core import hash_indices
 if TYPE_CHECKING:
     from mlopsfw.features.plan import FeaturePlan
 
+_TOGETHER = 256  # rows: their features stay in the processor's caches
+
 
 class RequestPlan:
     """A plan, prepared for requests. Holds no state between them; many threads may use it.
@@ -73,13 +75,18 @@ class RequestPlan:
     def _numeric(self, matrix: np.ndarray, read: Mapping[str, np.ndarray], rows: int) -> np.ndarray:
         out = np.empty((rows, self._width), dtype=np.float32)
         if self._fills:
-            missing = np.isnan(matrix)
             with np.errstate(over="ignore", invalid="ignore"):
-                for fill in self._fills:
-                    fill(matrix, missing, out)
+                for at in range(0, rows, _TOGETHER):
+                    self._fill(matrix[:, at : at + _TOGETHER], out[at : at + _TOGETHER])
         for at, operation in self._cycles:
             out[:, at : at + 2] = cycle(_micros(read[operation.column]), operation.part)
         return out
+
+    def _fill(self, matrix: np.ndarray, out: np.ndarray) -> None:
+        features, missing = np.empty(out.shape[::-1], dtype=np.float32), np.isnan(matrix)
+        for fill in self._fills:
+            fill(matrix, missing, features)
+        out[:] = features.T
 
     def _numeric_fills(self, operations: Sequence[Operation]) -> Sequence[_Fill]:
         placed = list(_placed(operations))
@@ -108,8 +115,8 @@ def _scale_fill(placed: Sequence[tuple[int, Any]], row: Mapping[str, int]) -> _F
     def fill(matrix: np.ndarray, missing: np.ndarray, out: np.ndarray) -> None:
         scaled = (matrix[source] - mean) * factor
         np.minimum(np.maximum(scaled, -limit, out=scaled), limit, out=scaled)
-        scaled[missing[source]] = 0.0
-        out[:, at] = scaled.T
+        _clear(scaled, missing, source)
+        out[at] = scaled
 
     return fill
 
@@ -118,7 +125,7 @@ def _missing_fill(placed: Sequence[tuple[int, Any]], row: Mapping[str, int]) -> 
     at, source = _where(placed, row)
 
     def fill(_matrix: np.ndarray, missing: np.ndarray, out: np.ndarray) -> None:
-        out[:, at] = missing[source].T
+        out[at] = missing[source]
 
     return fill
 
@@ -131,12 +138,20 @@ def _ramp_fill(placed: Sequence[tuple[int, Any]], row: Mapping[str, int]) -> _Fi
     factor = np.concatenate([factors(op) for _, op in placed])[:, None]
 
     def fill(matrix: np.ndarray, missing: np.ndarray, out: np.ndarray) -> None:
-        share = (matrix[source] - low) * factor
+        share = matrix[source]
+        share -= low
+        share *= factor
         np.minimum(np.maximum(share, 0.0, out=share), 1.0, out=share)
-        share[missing[source]] = 0.0
-        out[:, at] = share.T
+        _clear(share, missing, source)
+        out[at] = share
 
     return fill
+
+
+def _clear(values: np.ndarray, missing: np.ndarray, source: np.ndarray) -> None:
+    """Set the features of missing values to 0."""
+    if missing.any():
+        values[missing[source]] = 0.0
 
 
 def factors(ramp: Ramp) -> list[float]:

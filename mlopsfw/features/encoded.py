@@ -1,20 +1,34 @@
-"""A training table as the matrix that trees read. Columns are read one at a time, so memory holds the matrix and one column."""
+"""A training table as the matrix that trees read: in memory, or block by block.
+
+In memory, columns are read one at a time, so memory holds the matrix and one column.
+"""
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
 import numpy as np
 import polars as pl
 
 from mlopsfw.capturelog.classes import class_codes
-from mlopsfw.features.encoding import Encoding
-from mlopsfw.features.fit import ColumnWish, learned_columns, read_wishes
-from mlopsfw.features.labels import classes_of, numbers, row_weights, rows_with_label
+from mlopsfw.data.tables.prefetch import in_order
+from mlopsfw.features.blocks import Blocks, Part
+from mlopsfw.features.encoding import Encoding, matrix
+from mlopsfw.features.fit import ColumnWish, is_category, learned_columns, read_wishes
+from mlopsfw.features.labels import check_weights, classes_of, numbers, row_weights, rows_with_label
+from mlopsfw.features.size import matrix_fits
+from mlopsfw.features.summary import WholeColumn
+from mlopsfw.features.survey import survey, survey_columns
 from mlopsfw.features.tables import signature_of, table_arrays
 from mlopsfw.kernel.base.errors import DataError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlopsfw.features.summary import Summary
+    from mlopsfw.features.survey import Survey
     from mlopsfw.kernel.roles.bundle import SignatureColumn
     from mlopsfw.kernel.roles.training import TrainingData, TrainingTask
 
@@ -55,6 +69,30 @@ class Columns(NamedTuple):
     classes: tuple[str | int | bool, ...]
 
 
+def rows_of_trees(
+    train: TrainingData, valid: TrainingData | None, task: TrainingTask, memory: str
+) -> tuple[Columns, dict[str, Rows | MatrixBlocks]]:
+    """Return how columns are encoded, and the rows: `train`, and `valid` if there are any. They are in memory if they fit.
+
+    Args:
+        train: The rows to learn from.
+        valid: Those to stop by.
+        task: Names the columns.
+        memory: What the rows may take; see `mlopsfw.features.size`.
+
+    Raises:
+        DataError: The rows are not usable for training.
+        UsageError: An option of a column does not fit.
+    """
+    connected = valid if valid is not None and valid.rows else None
+    sets: dict[str, Rows | MatrixBlocks] = {}
+    fit = matrix_fits(train, connected, task, memory)
+    columns, sets["train"] = training_rows(train, task) if fit else training_blocks(train, task)
+    if connected is not None:
+        sets["valid"] = (validation_rows if fit else validation_blocks)(connected, task, columns)
+    return columns, sets
+
+
 def training_rows(data: TrainingData, task: TrainingTask) -> tuple[Columns, Rows]:
     """Return the training rows, and how their columns are encoded. Raise `DataError` or `UsageError`."""
     names = learned_columns(data.schema.names, task)
@@ -62,29 +100,133 @@ def training_rows(data: TrainingData, task: TrainingTask) -> tuple[Columns, Rows
     classes = () if task.task == "regression" else classes_of(frame[task.target], task.task)
     wishes = read_wishes(task)
     inputs, encodings = [], []
-    matrix = np.empty((frame.height, len(names)), order="F")
+    values = np.empty((frame.height, len(names)), order="F")
     for at, name in enumerate(names):
         column = rows_with_label(data, task, [name], "training")
         (signature,) = signature_of(column, [name])
-        encoding = _encoding(column[name], signature, wishes.get(name, ColumnWish()), task.seed)
-        matrix[:, at] = encoding.numbers(table_arrays(column, (signature,))[name])
+        encoding = _encoding(WholeColumn(column[name]), signature, wishes.get(name, ColumnWish()), task.seed)
+        values[:, at] = encoding.numbers(table_arrays(column, (signature,))[name])
         inputs.append(signature)
         encodings.append(encoding)
     columns = Columns(tuple(inputs), tuple(encodings), classes)
-    return columns, Rows(matrix, _labels(frame, task, classes), row_weights(frame, task))
+    return columns, Rows(values, _labels(frame, task, classes), row_weights(frame, task))
 
 
 def validation_rows(data: TrainingData, task: TrainingTask, columns: Columns) -> Rows:
     """Return the validation rows, encoded as the training rows are. Raise `DataError`."""
     frame = rows_with_label(data, task, _labels_of(task, data), "validation")
-    matrix = np.empty((frame.height, len(columns.inputs)), order="F")
+    values = np.empty((frame.height, len(columns.inputs)), order="F")
     for at, (signature, encoding) in enumerate(zip(columns.inputs, columns.encodings, strict=True)):
         column = rows_with_label(data, task, [signature.name], "validation")
-        matrix[:, at] = encoding.numbers(table_arrays(column, (signature,))[signature.name])
-    return Rows(matrix, _labels(frame, task, columns.classes), row_weights(frame, task))
+        values[:, at] = encoding.numbers(table_arrays(column, (signature,))[signature.name])
+    return Rows(values, _labels(frame, task, columns.classes), row_weights(frame, task))
 
 
-def held_out(rows: Rows, data: TrainingData, task: TrainingTask, share: float) -> tuple[Rows, Rows | None]:
+class MatrixBlocks:
+    """Rows that do not fit into memory as a matrix: read and encoded block by block, in the order of the table.
+
+    Args:
+        surveyed: What a pass over the table gathered.
+        part: Which of its rows.
+        columns: How they are encoded.
+        task: Names target, weights and time.
+    """
+
+    def __init__(self, surveyed: Survey, part: Part, columns: Columns, task: TrainingTask) -> None:
+        self._surveyed, self._part, self._columns, self._task = surveyed, part, columns, task
+        self._blocks = surveyed.blocks(part)
+
+    def __len__(self) -> int:
+        return len(self._blocks)
+
+    @property
+    def numbers(self) -> list[int]:
+        """The numbers of the blocks that have rows."""
+        return [number for number, size in enumerate(self._blocks.sizes) if size]
+
+    def size(self, number: int) -> int:
+        """Return the rows of one block."""
+        return self._blocks.sizes[number]
+
+    def block(self, number: int) -> Rows:
+        """Return one block."""
+        return self._rows(self._blocks.block(number))
+
+    def all(self) -> Iterator[Rows]:
+        """Yield every block that has rows. One is read while another is used."""
+        return in_order(self.block, self.numbers, threads=1)
+
+    @cached_property
+    def sample(self) -> Rows:
+        """Rows that stand for all of them where the trained model is measured."""
+        return self._rows(self._surveyed.rows_of(self._part))
+
+    def held_out(self, share: float) -> tuple[MatrixBlocks, MatrixBlocks | None]:
+        """Return the rows to learn from, and those by which a training stops early, about this share of them."""
+        parts = self._surveyed.parts(self._task, share)
+        if parts[1] is None:
+            return self, None
+        learned, held = (MatrixBlocks(self._surveyed, part, self._columns, self._task) for part in parts if part)
+        _, weights = held.labels() if len(held) and len(learned) else (None, np.zeros(1))
+        return (learned, held) if weights is None or weights.any() else (self, None)
+
+    def labels(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the labels of all rows, and their weights. Reads these columns alone."""
+        names = _labels_of(self._task, self._blocks.data)
+        narrow = Blocks(self._blocks.data, names, self._blocks.part, self._blocks.sizes).in_order()
+        parts = [(_labels(rows, self._task, self._columns.classes), _weights(rows, self._task)) for rows in narrow]
+        labels, weights = zip(*parts, strict=True)
+        return np.concatenate(labels), None if weights[0] is None else np.concatenate(weights)
+
+    def _rows(self, frame: pl.DataFrame) -> Rows:
+        arrays = table_arrays(frame, self._columns.inputs)
+        numbers_of = matrix(self._columns.encodings, arrays)
+        return Rows(numbers_of, _labels(frame, self._task, self._columns.classes), _weights(frame, self._task))
+
+
+def row_count(rows: Rows | MatrixBlocks) -> int:
+    """Return the number of rows."""
+    return len(rows) if isinstance(rows, MatrixBlocks) else len(rows.labels)
+
+
+def sample_of(rows: Rows | MatrixBlocks) -> Rows:
+    """Return the rows that metrics are computed of: all that are in memory, else a sample."""
+    return rows.sample if isinstance(rows, MatrixBlocks) else rows
+
+
+def training_blocks(data: TrainingData, task: TrainingTask) -> tuple[Columns, MatrixBlocks]:
+    """Return the same as `training_rows` for rows that do not fit into memory. Reads the table once."""
+    names, wishes = learned_columns(data.schema.names, task), read_wishes(task)
+    time = [task.time] if task.time in data.schema.names else []
+    surveyed, summaries = survey_columns(data, task, list(dict.fromkeys([*names, *_labels_of(task, data), *time])))
+    inputs, encodings = [], []
+    for name in names:
+        (signature,) = signature_of(surveyed.sample[:0], [name])
+        signature = msgspec.structs.replace(signature, nullable=summaries[name].nulls)
+        encodings.append(_encoding(summaries[name], signature, wishes.get(name, ColumnWish()), task.seed))
+        inputs.append(signature)
+    classes = () if task.task == "regression" else surveyed.classes(task.task)
+    columns = Columns(tuple(inputs), tuple(encodings), classes)
+    return columns, MatrixBlocks(surveyed, Part(target=task.target), columns, task)
+
+
+def validation_blocks(data: TrainingData, task: TrainingTask, columns: Columns) -> MatrixBlocks:
+    """Return the validation rows, encoded as the training rows are. Reads them once."""
+    names = [name for name in (each.name for each in columns.inputs) if name in data.schema.names]
+    surveyed = survey(data, task, list(dict.fromkeys([*names, *_labels_of(task, data)])), "validation")
+    return MatrixBlocks(surveyed, Part(target=task.target), columns, task)
+
+
+def _weights(rows: pl.DataFrame, task: TrainingTask) -> np.ndarray | None:
+    """Return the weights of a part of the rows."""
+    if not task.weight or task.weight not in rows.columns:
+        return None
+    return check_weights(rows[task.weight], np.float32, some=False)
+
+
+def held_out(
+    rows: Rows | MatrixBlocks, data: TrainingData, task: TrainingTask, share: float
+) -> tuple[Rows | MatrixBlocks, Rows | MatrixBlocks | None]:
     """Return the training rows to learn from, and those by which a training stops early: the latest by event time, else drawn.
 
     Args:
@@ -93,6 +235,8 @@ def held_out(rows: Rows, data: TrainingData, task: TrainingTask, share: float) -
         task: Names it, and the seed.
         share: Of the rows that are held out, rounded down. None is held out where all of them would have no weight.
     """
+    if isinstance(rows, MatrixBlocks):
+        return rows.held_out(share)
     count = int(share * len(rows.labels))
     if task.time in data.schema.names:
         order = rows_with_label(data, task, [task.time], "training")[task.time].arg_sort(nulls_last=False).to_numpy()
@@ -112,16 +256,17 @@ def _labels(frame: pl.DataFrame, task: TrainingTask, classes: tuple[str | int | 
     return class_codes(labels, classes).astype(np.float64) if classes else numbers(labels)
 
 
-def _encoding(values: pl.Series, column: SignatureColumn, wish: ColumnWish, seed: int) -> Encoding:
+def _encoding(summary: Summary, column: SignatureColumn, wish: ColumnWish, seed: int) -> Encoding:
     _check(column, wish)
-    if column.type != "string" and wish.kind != "category" and not wish.buckets:
+    if not is_category(column.type, wish):
         return Encoding(column=column.name, kind="number")
-    counts = values.cast(pl.String).drop_nulls().alias("text").value_counts()  # a column may be called "count"
-    if wish.pii or wish.buckets:
+    if wish.buckets:
+        return Encoding(column=column.name, kind="hash", buckets=wish.buckets, seed=seed)
+    counts = summary.counts
+    if wish.pii:
         fewest, most = _BUCKETS
         suited = 1 << (2 * max(counts.height, 1) - 1).bit_length()  # a power of two, at least twice the categories
-        buckets = wish.buckets or min(max(suited, fewest), most)
-        return Encoding(column=column.name, kind="hash", buckets=buckets, seed=seed)
+        return Encoding(column=column.name, kind="hash", buckets=min(max(suited, fewest), most), seed=seed)
     frequent = counts.filter(pl.col("count") >= _SEEN).sort(["count", "text"], descending=[True, False])
     return Encoding(column=column.name, kind="category", categories=tuple(sorted(frequent["text"][:_MOST])))
 

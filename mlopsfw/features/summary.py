@@ -14,6 +14,10 @@ class Summary(Protocol):
     """A column's values, summarised."""
 
     @property
+    def nulls(self) -> bool:
+        """Whether a value is null."""
+
+    @property
     def missing(self) -> bool:
         """Whether a value is null or NaN."""
 
@@ -39,6 +43,11 @@ class WholeColumn:
 
     def __init__(self, series: pl.Series) -> None:
         self._series = series
+
+    @property
+    def nulls(self) -> bool:
+        """Whether a value is null."""
+        return self._series.null_count() > 0
 
     @cached_property
     def missing(self) -> bool:
@@ -76,11 +85,12 @@ class GrowingColumn:
         self._texts, self._numbers = texts, numbers
         self._parts: list[pl.DataFrame] = []
         self._count, self._mean, self._squares = 0, 0.0, 0.0
-        self.missing = False
+        self.missing = self.nulls = False
         self.values = np.empty(0)
 
     def add(self, series: pl.Series) -> None:
         """Add a block."""
+        self.nulls = self.nulls or series.null_count() > 0
         self.missing = self.missing or has_missing(series)
         if self._texts:
             self._parts.append(text_counts(series))

@@ -104,9 +104,21 @@ def survey_plan(data: TrainingData, task: TrainingTask, columns: Sequence[str]) 
         UsageError: An option of a column cannot be met.
     """
     chosen = choose(data.schema.names, task)
-    gathering = _gathered(data, task, columns, chosen)
-    surveyed = gathering.result("training")
-    return surveyed, gathering.plan(surveyed.sample, chosen)
+    surveyed, summaries = survey_columns(data, task, columns)
+    sample = surveyed.sample
+    if chosen.derived:
+        sample = with_derived(sample, chosen.derived, reads(chosen.derived))
+    for name, summary in summaries.items():
+        summary.sample(sample[name])
+    return surveyed, plan_of(chosen, task, sample.schema, summaries)
+
+
+def survey_columns(
+    data: TrainingData, task: TrainingTask, columns: Sequence[str]
+) -> tuple[Survey, dict[str, GrowingColumn]]:
+    """Return the same of training rows, and the summary of each column to learn from. Raise as `survey` does."""
+    gathering = _gathered(data, task, columns, choose(data.schema.names, task))
+    return gathering.result("training"), gathering.summaries
 
 
 def _gathered(data: TrainingData, task: TrainingTask, columns: Sequence[str], chosen: Chosen | None) -> _Gathering:
@@ -128,8 +140,7 @@ class _Gathering:
         self._positions: list[np.ndarray] = []
         self._labels: list[pl.Series] = []
         self._target = GrowingColumn(texts=False, numbers=True)
-        self._columns: dict[str, GrowingColumn] = {}
-        self._schema: dict[str, pl.DataType] = {}
+        self.summaries: dict[str, GrowingColumn] = {}
         self._weighed = False
 
     def add(self, frame: pl.DataFrame, first: int) -> None:
@@ -164,14 +175,13 @@ class _Gathering:
     def _add_columns(self, rows: pl.DataFrame, chosen: Chosen) -> None:
         if chosen.derived:
             rows = with_derived(rows, chosen.derived, reads(chosen.derived))
-        self._schema = dict(rows.schema)
         for name in chosen.all:
-            if name not in self._columns:
-                self._columns[name] = self._column(name, learned=name in chosen.names)
-            self._columns[name].add(rows[name])
+            if name not in self.summaries:
+                self.summaries[name] = self._summary(rows[name], learned=name in chosen.names)
+            self.summaries[name].add(rows[name])
 
-    def _column(self, name: str, *, learned: bool) -> GrowingColumn:
-        kind, wish = column_type(self._schema[name]) or "", self._wishes.get(name, ColumnWish())
+    def _summary(self, series: pl.Series, *, learned: bool) -> GrowingColumn:
+        kind, wish = column_type(series.dtype) or "", self._wishes.get(series.name, ColumnWish())
         texts = is_category(kind, wish)
         return GrowingColumn(
             texts=learned and texts and not wish.buckets,
@@ -189,13 +199,6 @@ class _Gathering:
         return Survey(
             self._data, tuple(self._sizes), sample, np.concatenate(self._positions), labels, self._target.moments
         )
-
-    def plan(self, sample: pl.DataFrame, chosen: Chosen) -> FeaturePlan:
-        if chosen.derived:
-            sample = with_derived(sample, chosen.derived, reads(chosen.derived))
-        for name, column in self._columns.items():
-            column.sample(sample[name])
-        return plan_of(chosen, self._task, self._schema, self._columns)
 
 
 def _sizes(data: TrainingData, part: Part) -> tuple[int, ...]:

@@ -41,6 +41,8 @@ class LightGbmConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         lambda_l2: L2 penalty of a leaf's value.
         max_bin: Intervals of a number, at most.
         num_threads: Threads; 0 for OpenMP's own choice.
+        memory: Memory that the rows may take, such as `4GiB`, as the numbers that trees read; empty for a quarter of the machine's.
+            More rows are read from the files block by block. LightGBM then keeps a byte or two of each number, and no table.
     """
 
     num_iterations: _Positive = 1000
@@ -56,6 +58,7 @@ class LightGbmConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     lambda_l2: _Penalty = 0.0
     max_bin: Annotated[int, msgspec.Meta(ge=2, le=65535)] = 255
     num_threads: _NotNegative = 1
+    memory: Annotated[str, msgspec.Meta(pattern=r"^(\d+(\.\d+)?\s*([kKMGT]i?)?B)?$")] = ""
 
     @property
     def search_space(self) -> Mapping[str, Mapping[str, Any]]:

@@ -10,12 +10,14 @@ import msgspec
 import numpy as np
 
 from mlopsfw import evaluation
-from mlopsfw.features.encoded import Columns, Rows, held_out, training_rows, validation_rows
+from mlopsfw.features.encoded import Columns, MatrixBlocks, Rows, held_out, row_count, rows_of_trees, sample_of
 from mlopsfw.features.encoding import FILE, attributions
 from mlopsfw.roles import TASK_OUTPUTS, TrainedModel
+from mlopsfw_lightgbm.blocks import content
 from mlopsfw_lightgbm.runtime import FORMAT, contributions, predictions
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from lightgbm.callback import CallbackEnv
@@ -60,9 +62,12 @@ class LightGbmTrainer:
             UsageError: An option of a column does not fit.
         """
         context.progress("preparing rows", 0.0)
-        columns, rows = training_rows(train, task)
-        checked = validation_rows(valid, task, columns) if valid is not None and valid.rows else None
-        learned, held = rows, None
+        columns, given = rows_of_trees(train, valid, task, self._config.memory)
+        rows, checked = given["train"], given.get("valid")
+        if isinstance(rows, MatrixBlocks):
+            context.log_metric("streamed_rows", len(rows))
+        learned: Rows | MatrixBlocks = rows
+        held: Rows | MatrixBlocks | None = None
         if checked is None and self._config.early_stopping_round:
             learned, held = held_out(rows, train, task, self._config.holdout)
         problem = _Problem(task, columns)
@@ -71,7 +76,7 @@ class LightGbmTrainer:
         if held is not None:
             metrics = self._metrics(booster, task, {"holdout": held})
             booster = self._grown(problem, rows, None, context, rounds=booster.best_iteration)
-        metrics |= self._metrics(booster, task, {"train": rows} | ({} if checked is None else {"valid": checked}))
+        metrics |= self._metrics(booster, task, given)
         facts = self._facts(booster, columns, rows, checked or held)
         return TrainedModel(
             inputs=columns.inputs,
@@ -79,7 +84,7 @@ class LightGbmTrainer:
             formats={FORMAT: _FILE},
             classes=columns.classes,
             metrics=metrics,
-            facts=facts | {"rows_without_label": train.rows - len(rows.labels)},
+            facts=facts | {"rows_without_label": train.rows - row_count(rows)},
         )
 
     def _files(self, booster: lightgbm.Booster, columns: Columns, folder: Path) -> dict[str, Path]:
@@ -89,25 +94,24 @@ class LightGbmTrainer:
         return files
 
     def _grown(
-        self, problem: _Problem, rows: Rows, checked: Rows | None, context: TrainingContext, *, rounds: int = 0
-    ) -> lightgbm.Booster:
+        self, problem: _Problem, rows: Rows | MatrixBlocks, checked: Rows | MatrixBlocks | None, context: TrainingContext, *,
+        rounds: int = 0,
+    ) -> lightgbm.Booster:  # fmt: skip
         """Return the trees of all rounds, stopped early by `checked`; with `rounds`, of as many, and no loss is logged."""
         columns, params = problem.columns, self._params(problem)
         categorical = [at for at, each in enumerate(columns.encodings) if each.kind != "number"]
-        data = lightgbm.Dataset(
-            rows.numbers, rows.labels, weight=rows.weights, params=params, categorical_feature=categorical
-        )
+        data = lightgbm.Dataset(**content(rows), params=params, categorical_feature=categorical)
         most = rounds or self._config.num_iterations
         sets, callbacks = {} if rounds else {"train": data}, [_reporter(context, most)]
         if checked is not None:
-            sets["valid"] = data.create_valid(checked.numbers, checked.labels, weight=checked.weights, params=params)
+            sets["valid"] = data.create_valid(**content(checked), params=params)
             if self._config.early_stopping_round:
                 callbacks.append(lightgbm.early_stopping(self._config.early_stopping_round, verbose=False))
         return lightgbm.train(params, data, most, list(sets.values()), list(sets), callbacks=callbacks)
 
     def _params(self, problem: _Problem) -> dict[str, Any]:
         options = msgspec.to_builtins(self._config)
-        for name in ("num_iterations", "early_stopping_round", "holdout"):  # arguments of `train`, and of a callback
+        for name in ("num_iterations", "early_stopping_round", "holdout", "memory"):  # of `train`, a callback, ours
             del options[name]
         task, columns = problem
         objective, metric = _OBJECTIVES[task.task]
@@ -123,28 +127,39 @@ class LightGbmTrainer:
             "verbosity": -1,
         }
 
-    def _metrics(self, booster: lightgbm.Booster, task: TrainingTask, sets: dict[str, Rows]) -> dict[str, float]:
+    def _metrics(
+        self, booster: lightgbm.Booster, task: TrainingTask, sets: Mapping[str, Rows | MatrixBlocks]
+    ) -> dict[str, float]:
         metrics: dict[str, float] = {}
         for name, each in sets.items():
-            labels = each.labels if task.task == "regression" else each.labels.astype(np.int64)
-            outputs = predictions(booster, each.numbers, self._config.num_threads)
+            some = sample_of(each)
+            labels = some.labels if task.task == "regression" else some.labels.astype(np.int64)
+            outputs = predictions(booster, some.numbers, self._config.num_threads)
             computed = evaluation.evaluate(task.task, labels, outputs)
             metrics |= {f"{name}_{metric}": value for metric, value in computed.items() if math.isfinite(value)}
         return metrics
 
-    def _facts(self, booster: lightgbm.Booster, columns: Columns, rows: Rows, checked: Rows | None) -> dict[str, Any]:
+    def _facts(
+        self,
+        booster: lightgbm.Booster,
+        columns: Columns,
+        rows: Rows | MatrixBlocks,
+        checked: Rows | MatrixBlocks | None,
+    ) -> dict[str, Any]:
         gains = booster.feature_importance("gain", iteration=booster.best_iteration)
         total = float(gains.sum()) or 1.0
         shares = {each.name: float(gain) / total for each, gain in zip(columns.inputs, gains, strict=True)}
         return {
             "trainer": "lightgbm",
             "versions": {"lightgbm": lightgbm.__version__, "numpy": np.__version__},
-            "rows": len(rows.labels),
-            "validation_rows": 0 if checked is None else len(checked.labels),
+            "rows": row_count(rows),
+            "validation_rows": 0 if checked is None else row_count(checked),
+            "streamed": isinstance(rows, MatrixBlocks),
             "rounds": booster.current_iteration(),
             "importance": dict(sorted(shares.items(), key=lambda share: -share[1])),
             "attributions": lambda: attributions(  # takes several times as long as the training
-                columns.encodings, contributions(booster, rows.numbers[:_EXPLAINED], self._config.num_threads)
+                columns.encodings,
+                contributions(booster, sample_of(rows).numbers[:_EXPLAINED], self._config.num_threads),
             ),
             "settings": msgspec.to_builtins(self._config),
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
@@ -40,6 +40,9 @@ class XgBoostConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         max_bin: Intervals of a number, at most.
         max_cat_to_onehot: Categories below which a split takes one category from the others.
         nthread: Threads; 0 for OpenMP's own choice.
+        memory: Memory that the rows may take, such as `4GiB`, as the numbers that trees read; empty for a quarter of the machine's.
+            More rows are read from the files block by block. XGBoost then keeps its pages in the step's scratch folder.
+        device: `cuda` grows the trees on a GPU, and fails where XGBoost or the machine has none.
     """
 
     num_boost_round: _Positive = 1000
@@ -57,6 +60,8 @@ class XgBoostConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     max_bin: Annotated[int, msgspec.Meta(ge=2, le=65535)] = 256
     max_cat_to_onehot: _Positive = 4
     nthread: _NotNegative = 1
+    memory: Annotated[str, msgspec.Meta(pattern=r"^(\d+(\.\d+)?\s*([kKMGT]i?)?B)?$")] = ""
+    device: Literal["cpu", "cuda"] = "cpu"
 
     @property
     def search_space(self) -> Mapping[str, Mapping[str, Any]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -10,9 +12,10 @@ import numpy as np
 import xgboost
 
 from mlopsfw import evaluation
-from mlopsfw.features.encoded import Columns, Rows, held_out, training_rows, validation_rows
+from mlopsfw.features.encoded import Columns, MatrixBlocks, Rows, held_out, row_count, rows_of_trees, sample_of
 from mlopsfw.features.encoding import FILE, attributions
 from mlopsfw.roles import TASK_OUTPUTS, TrainedModel
+from mlopsfw_xgboost.blocks import check_device, quantile_matrix
 from mlopsfw_xgboost.document import OBJECTIVES
 from mlopsfw_xgboost.runtime import FORMAT, contributions, finite, predictions
 
@@ -23,7 +26,8 @@ if TYPE_CHECKING:
 _MODEL = "model.json"
 _EXPLAINED = 2048  # rows
 _METRICS = {"binary": "logloss", "multiclass": "mlogloss", "regression": "rmse"}
-_ROUNDS = ("num_boost_round", "early_stopping_rounds", "holdout")
+_OTHERS = ("num_boost_round", "early_stopping_rounds", "holdout", "memory")
+_Sets = dict[str, Rows | MatrixBlocks]
 
 
 class XgBoostTrainer:
@@ -49,12 +53,13 @@ class XgBoostTrainer:
             UsageError: An option of a column does not fit.
         """
         context.progress("preparing rows", 0.0)
-        columns, rows = training_rows(train, task)
-        sets = {"train": rows}
-        if valid is not None and valid.rows:
-            sets["valid"] = validation_rows(valid, task, columns)
+        check_device(self._config.device)
+        columns, sets = rows_of_trees(train, valid, task, self._config.memory)
+        rows = sets["train"]
+        if isinstance(rows, MatrixBlocks):
+            context.log_metric("streamed_rows", len(rows))
         for each in sets.values():
-            finite(each.numbers)
+            finite(sample_of(each).numbers)
         booster, stopping = self._best(task, columns, sets, train, context)
         metrics = _metrics(booster, task, stopping)
         if stopping:
@@ -69,12 +74,12 @@ class XgBoostTrainer:
             classes=columns.classes,
             metrics=_metrics(booster, task, sets) | metrics,
             facts=self._facts(booster, columns, {**stopping, **sets})
-            | {"rows_without_label": train.rows - len(rows.labels)},
+            | {"rows_without_label": train.rows - row_count(rows)},
         )
 
     def _best(
-        self, task: TrainingTask, columns: Columns, sets: dict[str, Rows], train: TrainingData, context: TrainingContext
-    ) -> tuple[xgboost.Booster, dict[str, Rows]]:
+        self, task: TrainingTask, columns: Columns, sets: _Sets, train: TrainingData, context: TrainingContext
+    ) -> tuple[xgboost.Booster, _Sets]:
         """Return the trees up to the best round by the validation rows, else by rows held out of the training rows, and these."""
         if "valid" in sets or not self._config.early_stopping_rounds:
             return self._boosted(task, columns, sets, context), {}
@@ -84,37 +89,29 @@ class XgBoostTrainer:
         return self._boosted(task, columns, {"train": learned, "valid": held}, context), {"holdout": held}
 
     def _boosted(
-        self, task: TrainingTask, columns: Columns, sets: dict[str, Rows], context: TrainingContext, *, rounds: int = 0
+        self, task: TrainingTask, columns: Columns, sets: _Sets, context: TrainingContext, *, rounds: int = 0
     ) -> xgboost.Booster:
         """Return the trees of all rounds, stopped early by `valid`; with `rounds`, of as many, and no loss is logged."""
-        kinds = ["q" if each.kind == "number" else "c" for each in columns.encodings]
-        tables: dict[str, xgboost.QuantileDMatrix] = {}
-        for name, each in sets.items():
-            tables[name] = xgboost.QuantileDMatrix(
-                each.numbers,
-                each.labels,
-                weight=each.weights,
-                feature_types=kinds,
-                enable_categorical=True,
-                max_bin=self._config.max_bin,
-                nthread=self._config.nthread,
-                ref=tables.get("train"),
+        with TemporaryDirectory(dir=context.scratch, prefix="pages-", ignore_cleanup_errors=True) as pages:
+            tables: dict[str, xgboost.DMatrix] = {}
+            for name, each in sets.items():
+                tables[name] = quantile_matrix(each, columns, self._config, tables.get("train"), Path(pages) / name)
+            stops = self._config.early_stopping_rounds if "valid" in tables else 0
+            booster = xgboost.train(
+                self._params(task, columns),
+                tables["train"],
+                rounds or self._config.num_boost_round,
+                evals=[] if rounds else [(table, name) for name, table in tables.items()],
+                early_stopping_rounds=stops or None,
+                callbacks=[_Reporter(context, rounds or self._config.num_boost_round)],
+                verbose_eval=False,
             )
-        stops = self._config.early_stopping_rounds if "valid" in tables else 0
-        booster = xgboost.train(
-            self._params(task, columns),
-            tables["train"],
-            rounds or self._config.num_boost_round,
-            evals=[] if rounds else [(table, name) for name, table in tables.items()],
-            early_stopping_rounds=stops or None,
-            callbacks=[_Reporter(context, rounds or self._config.num_boost_round)],
-            verbose_eval=False,
-        )
+        booster.set_param({"device": "cpu"})  # on which it is measured
         return booster[: booster.best_iteration + 1] if stops else booster
 
     def _params(self, task: TrainingTask, columns: Columns) -> dict[str, Any]:
         options = msgspec.to_builtins(self._config)
-        for name in _ROUNDS:  # arguments of `train`
+        for name in _OTHERS:  # arguments of `train`, and ours
             del options[name]
         several = {"num_class": len(columns.classes)} if task.task == "multiclass" else {}
         return {
@@ -127,19 +124,21 @@ class XgBoostTrainer:
             "verbosity": 0,
         }
 
-    def _facts(self, booster: xgboost.Booster, columns: Columns, sets: dict[str, Rows]) -> dict[str, Any]:
+    def _facts(self, booster: xgboost.Booster, columns: Columns, sets: _Sets) -> dict[str, Any]:
         gains: Any = booster.get_score(importance_type="total_gain")  # by f0, f1, …; what no tree splits on is left out
         total = sum(gains.values()) or 1.0
         shares = {each.name: gains.get(f"f{at}", 0.0) / total for at, each in enumerate(columns.inputs)}
         return {
             "trainer": "xgboost",
             "versions": {"xgboost": xgboost.__version__, "numpy": np.__version__},
-            "rows": len(sets["train"].labels),
-            "validation_rows": next((len(sets[name].labels) for name in ("valid", "holdout") if name in sets), 0),
+            "rows": row_count(sets["train"]),
+            "validation_rows": next((row_count(sets[name]) for name in ("valid", "holdout") if name in sets), 0),
+            "streamed": isinstance(sets["train"], MatrixBlocks),
+            "device": self._config.device,
             "rounds": booster.num_boosted_rounds(),
             "importance": dict(sorted(shares.items(), key=lambda share: -share[1])),
             "attributions": lambda: attributions(  # takes several times as long as the training
-                columns.encodings, contributions(booster, sets["train"].numbers[:_EXPLAINED])
+                columns.encodings, contributions(booster, sample_of(sets["train"]).numbers[:_EXPLAINED])
             ),
             "settings": msgspec.to_builtins(self._config),
         }
@@ -163,10 +162,11 @@ class _Reporter(xgboost.callback.TrainingCallback):
         return False
 
 
-def _metrics(booster: xgboost.Booster, task: TrainingTask, sets: dict[str, Rows]) -> dict[str, float]:
+def _metrics(booster: xgboost.Booster, task: TrainingTask, sets: _Sets) -> dict[str, float]:
     metrics: dict[str, float] = {}
     for name, each in sets.items():
-        labels = each.labels if task.task == "regression" else each.labels.astype(np.int64)
-        computed = evaluation.evaluate(task.task, labels, predictions(booster, each.numbers))
+        rows = sample_of(each)
+        labels = rows.labels if task.task == "regression" else rows.labels.astype(np.int64)
+        computed = evaluation.evaluate(task.task, labels, predictions(booster, rows.numbers))
         metrics |= {f"{name}_{metric}": value for metric, value in computed.items() if math.isfinite(value)}
     return metrics
