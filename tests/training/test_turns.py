@@ -28,6 +28,21 @@ def test_no_trial_begins_that_is_likely_to_cost_more_than_is_left():
     assert spent({"slow": 10.0, "quick": 1.0}, {"slow": 0.9, "quick": 0.5}, 15.0) == {"slow": 10.0, "quick": 5.0}
 
 
+def test_a_trainer_that_only_fails_makes_three_trials_unless_all_fail():
+    turns, made = Turns(("good", "broken")), {"good": 0, "broken": 0}
+    for _ in range(20):
+        name = turns.next(math.inf)
+        turns.begin(name)
+        made[name] += 1
+        turns.end(name, 1.0 if name == "good" else 0.01, -math.inf, failed=name == "broken")
+    assert made == {"good": 17, "broken": 3}
+    alone = Turns(("broken",))
+    for _ in range(5):
+        alone.begin("broken")
+        alone.end("broken", 0.01, -math.inf, failed=True)
+    assert alone.next(math.inf) == "broken"
+
+
 def test_trials_that_run_count_before_their_cost_is_known():
     turns = Turns(("a", "b"))
     started = [turns.next(math.inf)]

@@ -103,7 +103,8 @@ class Study:
         kept = values is not None and all(over <= 0 for over in limits.values())
         if values is not None and kept:
             self._kept[number] = [each if more else -each for each, more in zip(values, self._maximize, strict=True)]
-        self._turns.end(trainer, cost, self._kept[number][0] if kept else -math.inf)
+        failed = values is None and not pruned
+        self._turns.end(trainer, cost, self._kept[number][0] if kept else -math.inf, failed=failed)
         for name, over in limits.items():
             trial.set_constraint(name, over)
         state = TrialState.PRUNED if pruned else TrialState.FAIL if values is None else TrialState.COMPLETE
