@@ -70,7 +70,7 @@ class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as ru
         self._open = contextlib.ExitStack()
         self._began, self._ended = time.monotonic(), False
         self._stream.append(RunStarted(pipeline=self.name, params=self._params, kind="script", process=identity()))
-        self._log = MetricLog(self._project.private_folder("runs", self.id) / "metrics.jsonl")
+        self._log = MetricLog(self._project.private_folder("runs") / self.id / "metrics.jsonl")
 
     @property
     def _stream(self) -> Stream:

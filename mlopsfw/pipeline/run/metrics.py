@@ -1,16 +1,15 @@
 """Metrics: numbers over time, appended to a local log and made durable as segments of their run.
 
-`log_metric` costs microseconds: it appends a line of JSON to a buffer. The first call half a second after the last write, and the end of the
-attempt, write it. At the end the log becomes one
-blob that a `MetricsRecorded` event of the run names. If a process is killed, the next attempt finds its log, up to the last complete line.
+`log_metric` costs microseconds: it appends a line of JSON to a file, without waiting for the disk. At the end of the attempt the log becomes one blob that a
+`MetricsRecorded` event of the run names. If a process is killed, everything that it logged is in its file: `runs metrics` reads it there, and the next attempt goes on with it.
 
-Threads log into the run that is open in their process. So does a process that was forked: it writes each line at once, since nothing flushes its
-buffer at its end.
+Threads log into the run that is open in their process. So does a process that was forked.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import math
 import operator
 import os
@@ -32,8 +31,6 @@ from mlopsfw.pipeline.run.system import PREFIX, sampling
 if TYPE_CHECKING:
     from mlopsfw.kernel.services import Services
 
-_FLUSH_BYTES = 1 << 16
-_FLUSH_SECONDS = 0.5
 
 _LONGEST_NAME = 250
 _FILE = "metrics.jsonl"
@@ -78,16 +75,13 @@ class MetricLog:
     """An append-log of metrics. Threads, and processes forked from this one, may log into it.
 
     Args:
-        file: Where it lies; its folder exists. What an earlier process left in it is kept.
+        file: Where it lies; its folder is made if the one above exists. What an earlier process left in it is kept.
         source: The step that logs.
     """
 
     def __init__(self, file: Path, source: str = "") -> None:
         self.file, self.source = file, source
-        self._buffer = bytearray()
-        self._flushed = time.monotonic()
-        self._descriptor = -1
-        self._forked, self._lock = False, threading.Lock()
+        self._descriptor, self._torn, self._lock = -1, False, threading.Lock()
         _logs.add(self)
 
     def log(self, name: str, value: SupportsFloat, step: float | None = None) -> None:
@@ -96,27 +90,28 @@ class MetricLog:
         kept = number if math.isfinite(number) else str(number)
         line = _line(Metric(_name(name), kept, step if step is None else _step(step, name), time.time(), self.source))
         with self._lock:
-            self._buffer += line
-            waited = time.monotonic() - self._flushed >= _FLUSH_SECONDS
-            if self._forked or waited or len(self._buffer) >= _FLUSH_BYTES:
-                self._flush()
+            if self._descriptor < 0:
+                self._open()
+            self._write(b"\n" + line if self._torn else line)
 
     def begin_fork(self) -> None:
-        """Drop what the parent will write itself, and its lock, which may be held by a thread that does not exist here."""
-        self._forked, self._lock, self._buffer = True, threading.Lock(), bytearray()
+        """Drop the lock, which may be held by a thread that does not exist here."""
+        self._lock = threading.Lock()
 
-    def _flush(self) -> None:
-        if self._descriptor < 0 and self._buffer:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
-            self._descriptor = os.open(self.file, flags, 0o600)
-        while self._buffer:
-            del self._buffer[: os.write(self._descriptor, self._buffer)]
-        self._flushed = time.monotonic()
+    def _open(self) -> None:
+        self.file.parent.mkdir(mode=0o700, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+        self._descriptor = os.open(self.file, flags, 0o600)
+
+    def _write(self, line: bytes) -> None:
+        self._torn = True  # until all of it is written: a full disk leaves a part, which ends at the next line break
+        while line:
+            line = line[os.write(self._descriptor, line) :]
+        self._torn = False
 
     def close(self) -> None:
-        """Write the buffer out and close the file."""
+        """Close the file; the next number opens it anew."""
         with self._lock:
-            self._flush()
             if self._descriptor >= 0:
                 os.close(self._descriptor)
                 self._descriptor = -1
@@ -181,14 +176,33 @@ def commit(services: Services, run: str, log: MetricLog, *, epoch: int | None = 
     Does nothing for an empty log. System metrics have no last value: what was used at the end says nothing about a run.
     """
     log.close()
-    metrics = read_complete_lines(log.file)
-    last = {metric.name: metric.number for metric in metrics if not metric.name.startswith(PREFIX)}
-    if metrics:
-        blob = services.blobs.put(b"".join(map(_line, metrics)))
-        record = MetricsRecorded(blob=blob, count=len(metrics), step=log.source, last=last)
+    count, last, data = _tallied(log.file)
+    if count:
+        record = MetricsRecorded(blob=services.blobs.put(data), count=count, step=log.source, last=last)
         services.ledger.stream(f"run/{run}").append(record, epoch=epoch)
     log.file.unlink(missing_ok=True)
     return last
+
+
+def _tallied(file: Path) -> tuple[int, dict[str, float], bytes]:
+    """Return how many records a log has, the last value of each metric, and its complete lines. One record at a time is in memory."""
+    try:
+        data = file.read_bytes()
+    except FileNotFoundError:
+        return 0, {}, b""
+    count, last = 0, dict[str, float]()
+    damaged = not data.endswith(b"\n")
+    for line in io.BytesIO(data):
+        try:
+            metric = _decoder.decode(line)
+        except msgspec.DecodeError:
+            damaged = True
+            continue
+        if line.endswith(b"\n"):
+            count += 1
+            if not metric.name.startswith(PREFIX):
+                last[metric.name] = metric.number
+    return count, last, b"".join(map(_line, read_complete_lines(file))) if damaged else data
 
 
 def read_complete_lines(file: Path) -> list[Metric]:

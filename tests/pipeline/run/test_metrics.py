@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import math
 import os
+import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +18,6 @@ import mlopsfw
 from mlopsfw import start_run
 from mlopsfw.kernel.base.errors import UsageError
 from mlopsfw.kernel.roles.engine import StepResult
-from mlopsfw.pipeline.run import metrics
 from mlopsfw.pipeline.run.display import Display
 from mlopsfw.pipeline.run.metrics import MetricLog, read_complete_lines
 
@@ -51,8 +52,7 @@ def test_a_run_outside_of_any_pipeline(project):
     assert [m.number for m in project.runs.metrics(run.id)] == [3, 2]
 
 
-def test_the_metrics_of_a_run_can_be_read_while_it_goes_on(project, monkeypatch):
-    monkeypatch.setattr(metrics, "_FLUSH_SECONDS", 0)
+def test_the_metrics_of_a_run_can_be_read_while_it_goes_on(project):
     with start_run("tuning", project=project) as run:
         run.log_metric("loss", 3)
         assert [m.number for m in project.runs.metrics(run.id)] == [3]
@@ -121,6 +121,49 @@ def test_a_torn_last_line_is_left_out_and_the_rest_is_kept(tmp_path):
     for cut in range(len(data) - 60, len(data)):
         log.file.write_bytes(data[:cut])
         assert len(read_complete_lines(log.file)) == data[:cut].count(b"\n")
+
+
+def test_no_point_of_a_process_that_is_killed_is_lost(project):
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        run = start_run(project=project)
+        for step in range(100_000):
+            run.log_metric("loss", step / 2, step)
+            os.write(writer, step.to_bytes(4)) if step % 7 == 0 else None
+        os._exit(1)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as acknowledged:
+        data = acknowledged.read(4 * 300)
+        os.kill(child, signal.SIGKILL)
+        data += acknowledged.read()
+    os.waitpid(child, 0)
+    last = int.from_bytes(data[len(data) // 4 * 4 - 4 : len(data) // 4 * 4])
+    (lost,) = project.runs.ids()
+    assert project.runs.get(lost).status == "lost"
+    logged = [(metric.step, metric.number) for metric in project.runs.metrics(lost)]
+    assert len(logged) > last >= 7 * 299
+    assert logged == [(step, step / 2) for step in range(len(logged))]
+
+
+def test_a_line_that_a_full_disk_cut_off_costs_no_other(tmp_path, monkeypatch):
+    log, write, left = MetricLog(tmp_path / "log"), os.write, [1, 1, 0]
+    log.log("a", 1)
+
+    def full(descriptor, data):
+        if left and not left.pop():
+            return write(descriptor, data[:5])
+        if left:
+            raise OSError(errno.ENOSPC, "full")
+        return write(descriptor, data)
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(OSError, match="full"):
+        log.log("b", 2)
+    monkeypatch.undo()
+    log.log("c", 3)
+    log.close()
+    assert [metric.name for metric in read_complete_lines(log.file)] == ["a", "c"]
 
 
 def test_a_log_that_a_killed_attempt_left_is_gone_on_with(tmp_path):

@@ -119,7 +119,6 @@ def test_the_page_of_a_run_that_goes_on_is_written_anew_and_read_again_until_it_
     project, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr(run_pages, "_RELOAD", 0.01)
-    monkeypatch.setattr("mlopsfw.pipeline.run.metrics._FLUSH_SECONDS", 0)
     file = tmp_path / "run.html"
     verb = ["--project", str(project.root), "runs", "show", "latest", "--follow"]
     with start_run("s", project=project) as opened:
