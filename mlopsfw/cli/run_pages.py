@@ -28,7 +28,9 @@ def write_run_page(project: Project, html: Path, *runs: str, reload: int = 0) ->
     from mlopsfw.pipeline.run.page import run_page
 
     views = [project.people.show(project.runs.get(run)) for run in runs]
-    write_file(html, run_page([(view, project.runs.metrics(view.id)) for view in views], reload=reload))
+    write_file(
+        html, run_page([(view, project.runs.metrics(view.id)) for view in views], project.blobs.get, reload=reload)
+    )
 
 
 def follow(project: Project, html: Path | None, run: str) -> None:

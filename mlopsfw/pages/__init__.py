@@ -14,7 +14,9 @@ from typing import Any
 __all__ = ["escape", "framed"]
 
 
-def framed(package: str, title: str, footer: str, /, *, data: Any = None, reload: int = 0, **parts: str) -> str:
+def framed(
+    package: str, title: str, footer: str, /, *, data: Any = None, images: bool = False, reload: int = 0, **parts: str
+) -> str:
     """Return a page: the package's `page.html` with its `page.css`, in the frame.
 
     Args:
@@ -22,6 +24,7 @@ def framed(package: str, title: str, footer: str, /, *, data: Any = None, reload
         title: What the page is about, as text.
         footer: How to read it, as text.
         data: What the package's `page.js` reads, as JSON values; None for a page without a script.
+        images: Whether the parts have images as `data:` addresses, which the policy then allows.
         reload: Seconds after which a browser reads the file again; 0 for never.
         parts: What each `$name` of `page.html` stands for, as markup; every text in it went through `escape`.
     """
@@ -29,6 +32,7 @@ def framed(package: str, title: str, footer: str, /, *, data: Any = None, reload
     style = _read(__name__, "frame.css") + _read(package, "page.css")
     frame = Template(_read(__name__, "frame.html"))
     policy, script = ("", "") if data is None else _script(_read(package, "page.js"), data)
+    policy += "; img-src data:" if images else ""
     refresh = f'<meta http-equiv="refresh" content="{reload}">\n' if reload else ""
     return frame.substitute(
         title=escape(title),

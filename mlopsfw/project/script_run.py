@@ -112,7 +112,8 @@ class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as ru
         """Keep a value with this run, as `runs:/ID/NAME`.
 
         Args:
-            value: The path of a file or folder, a table (Polars, Arrow or pandas), or a JSON value that is no text.
+            value: The path of a file or folder, a table (Polars, Arrow or pandas), a figure (matplotlib, plotly or Pillow),
+                or a JSON value that is no text.
             name: What the run calls it; by default the file's name. A table or JSON value needs one.
 
         Raises:
@@ -217,7 +218,10 @@ class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as ru
             raise UsageError(f"the run {self.id} has ended", hint="Log inside its `with` block, or open another run.")
 
     def _repr_html_(self) -> str:
-        return self._project.runs.get(self.id)._repr_html_()
+        from mlopsfw.pipeline.run.notebook import run_html
+
+        runs = self._project.runs
+        return run_html(runs.get(self.id), runs.metrics(self.id))
 
 
 def _file_of(model: object) -> Path:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlopsfw.pages import escape, framed
-from mlopsfw.pipeline.run.notebook import results_of
+from mlopsfw.pipeline.run.record import artifacts_of, results_of
 from mlopsfw.pipeline.run.system import PREFIX
+from mlopsfw.pipeline.values.figures import SHOWN
 
 if TYPE_CHECKING:
+    from mlopsfw.kernel.roles.artifact import Artifact
     from mlopsfw.pipeline.run.metrics import Metric
     from mlopsfw.pipeline.run.record import RunView
 
@@ -18,29 +21,38 @@ Curves = dict[str, list[Point]]
 
 _WIDTH, _HEIGHT, _TOP, _BASE, _LEFT, _RIGHT = 320, 150, 10, 118, 58, 312
 _LARGEST = 1e300  # of a value that is drawn: the span of two larger ones would be infinite
+_MOST_IMAGES, _LARGEST_IMAGE = 20, 1 << 20
 _MOST_POINTS = 400  # of a curve: more than the drawing has pixels
 _FOOTER = "A curve has the values that were logged with a step. Values beyond 1e300 and values that are no numbers are left out of the drawing."
 
 
-def run_page(runs: Sequence[tuple[RunView, Sequence[Metric]]], *, reload: int = 0) -> str:
+def run_page(
+    runs: Sequence[tuple[RunView, Sequence[Metric]]],
+    load: Callable[[str], bytes] | None = None,
+    *,
+    reload: int = 0,
+) -> str:
     """Return the page.
 
     Args:
         runs: One run or two, each with every number that it logged.
+        load: Returns the bytes of a blob, for the images that the runs logged; None for a page without them.
         reload: Seconds after which a browser reads the file again; 0 for never.
     """
     views = [view for view, _ in runs]
     curves = [curves_of(metrics) for _, metrics in runs]
-    names = list(dict.fromkeys(name for each in curves for name, points in each.items() if len(points) > 1))
-    drawn = "".join(_figure(name, [each.get(name, []) for each in curves]) for name in names)
+    drawn = drawn_curves(curves)
+    images = "".join(_images(view, load, many=len(views) > 1) for view in views) if load else ""
     return framed(
         "mlopsfw.pipeline.run",
         " and ".join(f"Run {view.id}" for view in views),
         _FOOTER,
+        images=bool(images),
         reload=reload,
         facts="".join(f"<p>{escape(_facts(view))}</p>" for view in views),
         key="".join(_key(number, view) for number, view in enumerate(views)),
         curves=drawn or "<p>No metric was logged with more than one step.</p>",
+        pictures=f'<h2>Images</h2><div class="plots">{images}</div>' if images else "",
         tables="".join(
             (
                 _table("metric", views, [view.metrics for view in views]),
@@ -49,6 +61,28 @@ def run_page(runs: Sequence[tuple[RunView, Sequence[Metric]]], *, reload: int = 
             )
         ),
     )
+
+
+def drawn_curves(curves: Sequence[Curves]) -> str:
+    """Return a figure for each metric of which some run has two points or more."""
+    names = dict.fromkeys(name for each in curves for name, points in each.items() if len(points) > 1)
+    return "".join(_figure(name, [each.get(name, []) for each in curves]) for name in names)
+
+
+def _images(view: RunView, load: Callable[[str], bytes], *, many: bool) -> str:
+    """Return a figure for each image among the results, up to 20 of at most 1 MiB each: a page is one file."""
+    kept = {name: artifact for name, artifact in artifacts_of(view).items() if _media_type(artifact)}
+    small = [(name, each) for name, each in kept.items() if each.meta.get("bytes", 0) <= _LARGEST_IMAGE]
+    return "".join(
+        f"<figure><figcaption>{escape(f'{name} of {view.id}' if many else name)}</figcaption>"
+        f'<img alt="{escape(name)}" src="data:{_media_type(each)};base64,{b64encode(load(each.blob)).decode()}"></figure>'
+        for name, each in small[:_MOST_IMAGES]
+    )
+
+
+def _media_type(artifact: Artifact) -> str:
+    name = str(artifact.meta.get("name", "")) if artifact.kind == "file" else ""
+    return SHOWN.get(f".{name.rpartition('.')[2].lower()}", "")
 
 
 def curves_of(metrics: Sequence[Metric]) -> Curves:

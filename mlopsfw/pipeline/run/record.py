@@ -129,6 +129,17 @@ class RunView(msgspec.Struct, kw_only=True):
         return run_html(self)
 
 
+def artifacts_of(view: RunView) -> dict[str, Artifact]:
+    """Return each result of a run, by `step.output`, or by the name that a script gave it."""
+    of_steps = {f"{step.name}.{name}": value for step in view.steps.values() for name, value in step.outputs.items()}
+    return {**of_steps, **view.artifacts}
+
+
+def results_of(view: RunView) -> dict[str, str]:
+    """Return what each result of a run is: its reference, or its kind and the beginning of its digest."""
+    return {name: value.ref or f"{value.kind} {value.digest[:12]}" for name, value in artifacts_of(view).items()}
+
+
 def fold(run: str, events: Iterable[Event]) -> RunView:
     """Return the run, folded from `events` (its stream, in order)."""
     view = RunView(id=run)

@@ -21,6 +21,7 @@ from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.lineage import canonical
 from mlopsfw.operations.scratch import scratch_folder
 from mlopsfw.pipeline.graph.step import BundleFolder
+from mlopsfw.pipeline.values.figures import draw, is_figure
 
 if TYPE_CHECKING:
     import polars as pl
@@ -49,12 +50,14 @@ class Values:
         self._blobs, self._workspace = services.blobs, services.workspace
         self._datasets, self._open_files = datasets, open_files
 
-    def store(self, value: object, what: str = "value") -> Artifact:
+    def store(  # noqa: PLR0911 - one for each kind
+        self, value: object, what: str = "value"
+    ) -> Artifact:
         """Store a step's value; return the reference to it.
 
         Args:
-            value: A table (polars, pyarrow or pandas), a `Path` to a file or folder, a `BundleFolder`, an `Artifact` (passed on
-                as it is), or JSON values.
+            value: A table (polars, pyarrow or pandas), a figure (matplotlib, plotly or Pillow), a `Path` to a file or folder, a
+                `BundleFolder`, an `Artifact` (passed on as it is), or JSON values.
             what: How to call it in an error.
 
         Raises:
@@ -71,6 +74,9 @@ class Values:
             return self._store_folder(value, "folder", what) if value.is_dir() else self._store_file(value, what)
         if type(value).__module__.partition(".")[0] in _TABLE_LIBRARIES:
             return self._store_table(value, what)
+        if is_figure(value):
+            with scratch_folder(self._workspace, "figure-") as folder:
+                return self._store_file(draw(value, folder, what), what)
         data = canonical.encode(value, what)
         return Artifact(
             kind="json", digest=hashlib.sha256(data).hexdigest(), blob=self._blobs.put(data), meta={"bytes": len(data)}

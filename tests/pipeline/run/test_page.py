@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from base64 import b64encode
 
 import pytest
 
@@ -50,6 +51,33 @@ def test_a_run_without_curves_has_a_page():
     page = run_page([(RunView(id="a"), [Metric("auc", 0.7, None, 0.0, "")])])
     assert "No metric was logged with more than one step" in page
     assert "Parameters" not in page
+
+
+def test_an_image_among_the_results_is_in_the_page_and_a_large_one_or_another_file_is_not(project, tmp_path):
+    files = {"plot.png": b"\x89PNG", "text.txt": b"text", "large.png": b"x" * ((1 << 20) + 1)}
+    with start_run("s", project=project) as opened:
+        for name, data in files.items():
+            (tmp_path / name).write_bytes(data)
+            opened.log_artifact(tmp_path / name)
+    page = run_page([(project.runs.get(opened.id), [])], project.blobs.get)
+    assert page.count("<img") == 1
+    assert f'alt="plot.png" src="data:image/png;base64,{b64encode(files["plot.png"]).decode()}"' in page
+    assert "; img-src data:" in page
+    assert "img-src" not in run_page([(RunView(id="a"), [])], project.blobs.get)
+
+
+@pytest.mark.server
+def test_a_real_browser_shows_the_images_of_a_page_and_runs_nothing_in_them(browser, project, tmp_path):
+    drawing = f'<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20"><script>fetch("{browser.url}/svg")</script><image href="{browser.url}/inner"/></svg>'
+    (tmp_path / "a.svg").write_text(drawing)
+    with start_run("s", project=project) as opened:
+        opened.log_artifact(tmp_path / "a.svg")
+    page = run_page([(project.runs.get(opened.id), [])], project.blobs.get)
+    size = "document.title = [document.images[0].naturalWidth, document.images[0].naturalHeight]"
+    asking = page.replace("default-src 'none'", "default-src 'none'; script-src 'unsafe-inline'")
+    out = browser.open(asking.replace("</html>", f"<script>onload = () => {{ {size} }}</script></html>"))
+    assert "<title>40,20" in out
+    assert browser.asked == []
 
 
 @pytest.mark.server
