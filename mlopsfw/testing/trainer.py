@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
@@ -31,6 +32,7 @@ from mlopsfw.models import bundle
 from mlopsfw.models.bundle.loaded import LoadedBundle
 from mlopsfw.project.facade import Project
 from mlopsfw.testing.labelled_rows import HOSTILE, TASKS, Rows, agreement, columns_of, contradicted
+from mlopsfw.training.search.space import Dimension, Space
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -144,6 +146,27 @@ def digests(trained: TrainedModel) -> dict[str, str]:
     return {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in trained.files.items()}
 
 
+def _drawn(dimension: Dimension, draw: np.random.Generator) -> Any:
+    """Return a value that a search may try."""
+    if dimension.choices:
+        return dimension.choices[draw.integers(len(dimension.choices))]
+    low, high = float(dimension.low or 0), float(dimension.high or 0)
+    value = float(np.exp(draw.uniform(np.log(low), np.log(high))) if dimension.log else draw.uniform(low, high))
+    return round(value) if dimension.whole else value
+
+
+def _with(config: Any, point: Mapping[str, Any]) -> Any:
+    """Return a record with other values; `params.C` is `C` in its table `params`."""
+    options = msgspec.to_builtins(config)
+    for name, value in point.items():
+        *tables, last = name.split(".")
+        inner = options
+        for table in tables:
+            inner = inner.setdefault(table, {})
+        inner[last] = msgspec.to_builtins(value)
+    return msgspec.convert(options, type(config))
+
+
 class TrainerConformance:
     """Conformance of a trainer: its tasks, hostile rows, repeatability, interruption, and a bundle that opens.
 
@@ -155,6 +178,15 @@ class TrainerConformance:
     def trainer(self) -> Trainer:
         """Return a trainer, set so that it takes a second or so on a thousand rows. Override this."""
         raise NotImplementedError("override the fixture `trainer`")
+
+    @pytest.fixture
+    def config(self) -> Any:
+        """Return the record of options that `trainer` is built from, where it suggests a `search_space`. Override it, and `built`."""
+        return None
+
+    def built(self, config: Any) -> Trainer:
+        """Return a trainer with other options, a record as `config`. Override this beside `config`."""
+        raise NotImplementedError("override `built`: return the trainer with these options")
 
     @pytest.fixture
     def kind(self, trainer: Trainer) -> str:
@@ -210,6 +242,23 @@ class TrainerConformance:
             assert all(isinstance(name, str) for name in names)
         assert trainer.tasks
         assert set(trainer.abilities) <= set(get_args(Ability))
+
+    def test_each_point_of_the_space_that_it_suggests_is_taken_and_trains_or_is_refused_in_words(
+        self, config: Any, make_rows: Rows, tmp_path: Path, kind: str
+    ) -> None:
+        space = Space.of({"own": getattr(config, "search_space", None) or {}}, {}).trainers["own"]
+        if not space:
+            pytest.skip("it suggests no space, or `config` does not say so")
+        rows, draw = RecordedData(make_rows(200)), np.random.default_rng(0)
+        ends = [{name: each.ends[at] for name, each in space.items()} for at in (0, -1)]
+        drawn = {name: _drawn(each, draw) for name, each in space.items()}
+        for number, point in enumerate([*ends, drawn]):
+            trainer = self.built(_with(config, point))
+            try:
+                trained = trainer.fit(training_task(kind), rows, None, Context.under(tmp_path, f"point-{number}"))
+            except MlopsfwError:
+                continue
+            assert isinstance(trained, TrainedModel), f"{point} trains no model"
 
     @pytest.mark.parametrize("kind", TASKS)
     def test_it_learns_what_can_be_learned(

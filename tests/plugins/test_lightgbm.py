@@ -47,6 +47,13 @@ class TestTrainer(TrainerConformance):
         return LightGbmTrainer(QUICK)
 
     @pytest.fixture
+    def config(self):
+        return QUICK
+
+    def built(self, config):
+        return LightGbmTrainer(config)
+
+    @pytest.fixture
     def runtimes(self):
         return {"lightgbm": LightGbmRuntime()}
 

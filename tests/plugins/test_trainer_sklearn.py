@@ -105,6 +105,22 @@ class TestClassifier(TrainerConformance):
         return RUNTIMES
 
 
+@pytest.mark.parametrize(
+    ("estimator", "kind"),
+    [
+        ("linear_model:LogisticRegression", "binary"), ("linear_model:Ridge", "regression"), ("linear_model:Lasso", "regression"),
+        ("ensemble:RandomForestClassifier", "binary"), ("ensemble:ExtraTreesRegressor", "regression"),
+        ("ensemble:HistGradientBoostingClassifier", "binary"), ("neighbors:KNeighborsRegressor", "regression"),
+    ],
+)  # fmt: skip
+def test_the_space_of_each_kind_of_estimator_holds(tmp_path, estimator, kind):
+    suite = TrainerConformance()
+    suite.built = SklearnTrainer
+    name = "each_point_of_the_space_that_it_suggests_is_taken_and_trains_or_is_refused_in_words"
+    rows = lambda count: training_rows(count).select("count", "constant", kind)  # noqa: E731 - the estimator encodes nothing
+    getattr(suite, f"test_{name}")(SklearnConfig(estimator=f"sklearn.{estimator}"), rows, tmp_path, kind)
+
+
 class TestRegressor(TestClassifier):
     @pytest.fixture
     def trainer(self):

@@ -34,6 +34,13 @@ class TestConformance(TrainerConformance):
     def trainer(self):
         return TorchTrainer(QUICK)
 
+    @pytest.fixture
+    def config(self):
+        return QUICK
+
+    def built(self, config):
+        return TorchTrainer(config)
+
 
 class TestContractWithCheckpointsWithinEpochs(TrainerConformance):
     @pytest.fixture

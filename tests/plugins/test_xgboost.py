@@ -46,6 +46,13 @@ class TestTrainer(TrainerConformance):
         return XgBoostTrainer(QUICK)
 
     @pytest.fixture
+    def config(self):
+        return QUICK
+
+    def built(self, config):
+        return XgBoostTrainer(config)
+
+    @pytest.fixture
     def runtimes(self):
         return {"xgboost": XgBoostRuntime()}
 

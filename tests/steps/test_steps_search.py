@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 
-import msgspec
 import pytest
 from click.testing import CliRunner
 
@@ -22,9 +21,6 @@ from mlopsfw.training.search.study import Study
 pytest.importorskip("optuna")
 from mlopsfw_lightgbm import LightGbmConfig
 from mlopsfw_lightgbm.trainer import LightGbmTrainer
-from mlopsfw_trainer_sklearn import SklearnConfig
-from mlopsfw_trainer_torch import TorchConfig
-from mlopsfw_xgboost import XgBoostConfig
 
 ROWS = """
 import numpy as np, polars as pl
@@ -276,25 +272,6 @@ def test_a_search_that_cannot_be_is_refused_before_anything_is_trained(bench, se
     with pytest.raises(Exception, match=message):
         searching()
     assert not searching.fits
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        LightGbmConfig(),
-        XgBoostConfig(),
-        TorchConfig(),
-        SklearnConfig(estimator="sklearn.linear_model:LogisticRegression"),
-        SklearnConfig(estimator="sklearn.ensemble:RandomForestClassifier"),
-    ],
-)
-def test_each_bundled_trainer_takes_what_it_suggests(config):
-    space = Space.of({"own": config.search_space}, {})
-    assert space.trainers["own"]
-    for option, dimension in space.trainers["own"].items():
-        for value in dimension.ends:
-            if "." not in option:
-                msgspec.convert({option: value}, type(config))
 
 
 def test_dimensions_and_budgets_that_contradict_themselves_are_refused():

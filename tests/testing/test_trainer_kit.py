@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from typing import Annotated
 
+import msgspec
 import numpy as np
 import onnx
 import polars as pl
@@ -14,7 +16,7 @@ from mlopsfw.features import FeaturePlan
 from mlopsfw.features.fit import training_columns
 from mlopsfw.features.labels import numbers, rows_with_label
 from mlopsfw.features.tables import signature_of
-from mlopsfw.kernel.base.errors import DataError, MlopsfwError
+from mlopsfw.kernel.base.errors import DataError, MlopsfwError, PluginError
 from mlopsfw.kernel.roles.training import TrainedModel
 from mlopsfw.models import bundle
 from mlopsfw.roles import read_model
@@ -269,6 +271,73 @@ def kit(trainer, tmp_path):
             training_rows, train, "regression", "no labels"
         ),
     }
+
+
+class Penalised(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of a ridge, with a space that holds for it."""
+
+    penalty: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+
+    @property
+    def search_space(self):
+        return {"penalty": {"low": 1e-3, "high": 1e3, "log": True}}
+
+
+class MisspellsAnOption(Penalised):
+    @property
+    def search_space(self):
+        return {"penality": {"low": 1e-3, "high": 1e3}}
+
+
+class SuggestsWhatItRefuses(Penalised):
+    @property
+    def search_space(self):
+        return {"penalty": {"low": 0.0, "high": 1.0}}
+
+
+class SuggestsNoRange(Penalised):
+    @property
+    def search_space(self):
+        return {"penalty": {"low": 2.0, "high": 1.0}}
+
+
+class FailsFarOut(Ridge):
+    def __init__(self, config):
+        self.config = config
+
+    def fit(self, *given):
+        if self.config.penalty > 100:
+            raise ZeroDivisionError
+        return super().fit(*given)
+
+
+class RefusesFarOut(FailsFarOut):
+    def fit(self, *given):
+        if self.config.penalty > 100:
+            raise DataError("the penalty leaves nothing to learn")
+        return super().fit(*given)
+
+
+def of_space(config, built, tmp_path):
+    """Run the test of the space that a record suggests."""
+    suite = TrainerConformance()
+    suite.built = built
+    name = "each_point_of_the_space_that_it_suggests_is_taken_and_trains_or_is_refused_in_words"
+    getattr(suite, f"test_{name}")(config, training_rows, tmp_path, "regression")
+
+
+@pytest.mark.parametrize("config", [MisspellsAnOption, SuggestsWhatItRefuses, SuggestsNoRange])
+def test_the_kit_catches_a_space_that_the_options_refuse(config, tmp_path):
+    with pytest.raises((msgspec.ValidationError, PluginError)):
+        of_space(config(), lambda _config: Ridge(), tmp_path)
+
+
+def test_the_kit_catches_a_trainer_that_breaks_within_its_own_space_and_passes_a_refusal(tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        of_space(Penalised(), FailsFarOut, tmp_path / "fails")
+    of_space(Penalised(), RefusesFarOut, tmp_path / "refuses")
+    with pytest.raises(pytest.skip.Exception):
+        of_space(None, FailsFarOut, tmp_path)
 
 
 @pytest.mark.parametrize(
