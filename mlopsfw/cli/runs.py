@@ -52,6 +52,7 @@ runs.add_command(trials)
     metavar="NAME",
     help="Sort by this column, smallest first; -NAME for largest first. Runs without it come last.",
 )
+@click.option("--where", default="", help="List only runs that meet this filter: 'loss<0.5 optimizer=adam night'.")
 @click.option("--limit", type=click.IntRange(1), help="How many runs to list; by default 20, in a page 10,000.")
 @click.option("--html", type=OutputFile(), help="Write a page to this file, whose reader can sort and filter the runs.")
 @click.option(
@@ -60,23 +61,29 @@ runs.add_command(trials)
 @json_option
 @pass_snapshot
 def list_runs(
-    project: Project, *, name: str, status: str | None, shown: tuple[str, ...], sort: str, limit: int | None, html: Path | None, pages: bool, as_json: bool
+    project: Project, *, name: str, status: str | None, shown: tuple[str, ...], sort: str, where: str, limit: int | None, html: Path | None, pages: bool, as_json: bool
 ) -> None:  # fmt: skip
     """List runs, newest first.
 
     A metric of a step is called metrics.STEP.NAME, that of a script metrics.NAME, and so are parameters. With --sort, all runs are compared, and
-    the first of them listed.
+    the first of them listed. --where takes words that a run holds, and conditions with <, <=, >, >=, = or != on a column, which may be named by
+    its end; quotes hold blanks together.
     """
     if pages and html is None:
         raise UsageError("--pages needs the page of the list", hint="Add --html runs.html.")
     limit = limit or (_LISTED if html is None else _IN_PAGE)
-    records = project.runs.search(name, status=status or "", limit=1 << 32 if sort else limit)
+    records = project.runs.search(name, status=status or "", limit=1 << 32 if sort or where else limit)
     known = dict.fromkeys(column for record in records for column in record)
     for column in (*shown, *([sort.removeprefix("-")] if sort else [])):
         if records and column not in known:
             raise UsageError(f"no run has {column!r}", hint=nearest(column, known))
+    if where:
+        from mlopsfw.pipeline.run.conditions import filtered
+
+        records = filtered(records, where)
     if sort:
-        records = _sorted(records, sort.removeprefix("-"), largest_first=sort.startswith("-"))[:limit]
+        records = _sorted(records, sort.removeprefix("-"), largest_first=sort.startswith("-"))
+    records = records[:limit]
     if html is not None:
         write_list_page(project, html, records, shown, pages=pages)
     if as_json:
@@ -84,7 +91,7 @@ def list_runs(
     if as_json or html is not None:
         return
     rows = [_row(record, shown) for record in records]
-    table(rows, empty="No runs yet." if not (name or status) else "No such runs.")
+    table(rows, empty="No runs yet." if not (name or status or where) else "No such runs.")
 
 
 def _sorted(records: list[dict[str, Any]], column: str, *, largest_first: bool) -> list[dict[str, Any]]:

@@ -269,13 +269,20 @@ log_model = _of_current(start_run.log_model)
 
 
 def search_runs(
-    name: str = "", *, status: str = "", limit: int = 1000, project: Project | str | Path | None = None
+    name: str = "",
+    *,
+    status: str = "",
+    where: str = "",
+    limit: int = 1000,
+    project: Project | str | Path | None = None,
 ) -> pl.DataFrame:
     """Return runs as a table, newest first, to filter and sort with Polars.
 
     Args:
         name: Only runs called so: the name given to `start_run`, or a pipeline's.
         status: Only runs of this status: `running`, `done`, `failed`, `refused` or `interrupted`.
+        where: Only runs that meet this filter, such as `loss<0.5 optimizer=adam night`: words that a run holds, and conditions with <, <=, >,
+            >=, = or != on a column, which may be named by its end. Quotes hold blanks together.
         limit: How many runs at most.
         project: The project; the one at or above the current folder by default.
 
@@ -284,12 +291,14 @@ def search_runs(
         parameter and `metrics.NAME` for the last value of each metric; of a pipeline `params.STEP.NAME` and `metrics.STEP.NAME`.
 
     Raises:
-        UsageError: There is no such status, or `limit` is not positive.
+        UsageError: There is no such status or column, `limit` is not positive, or a quote in `where` is not closed.
     """
+    from mlopsfw.pipeline.run.conditions import filtered
     from mlopsfw.pipeline.run.search import as_frame
 
     with opened(project) as here:
-        return as_frame(here.runs.search(name, status=status, limit=limit))
+        records = here.runs.search(name, status=status, limit=1 << 32 if where and limit > 0 else limit)
+    return as_frame((filtered(records, where) if where else records)[:limit])
 
 
 def _run(function: str) -> start_run:

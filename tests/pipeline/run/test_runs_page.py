@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 import time
@@ -9,8 +10,10 @@ import time
 import pytest
 
 from mlopsfw.cli import run, run_pages
+from mlopsfw.kernel.base.errors import UsageError
+from mlopsfw.pipeline.run.conditions import filtered
 from mlopsfw.pipeline.run.runs_page import runs_page
-from mlopsfw.project.script_run import start_run
+from mlopsfw.project.script_run import search_runs, start_run
 
 
 def record(number, **more):
@@ -29,7 +32,7 @@ def columns(page):
 
 
 RUNS = [
-    record(0, **{"metrics.loss": 0.5, "params.kind": "adam"}),
+    record(0, **{"metrics.loss": 0.5, "params.kind": "adam"}, name="my runs"),
     record(1, **{"metrics.loss": 0.25, "params.kind": "sgd"}),
     record(2, **{"params.kind": 7}, status="failed"),
     record(3, **{"metrics.loss": 1e-7, "params.kind": "adam"}, name="<night>"),
@@ -60,8 +63,35 @@ FILTERS = {
     "metrics.loss>=0.25 kind!=sgd": ["r0"],
     "status=failed": ["r2"],
     "night": ["r3"],
-    "nothing<1 ADAM": ["r0", "r3"],
+    'name="my runs" ADAM': ["r0"],
+    "kind<8": ["r2"],
+    "name!=tuning loss>0": ["r0", "r3"],
 }
+
+
+@pytest.mark.parametrize("words", FILTERS)
+def test_a_filter_is_words_that_a_run_holds_and_conditions_on_its_columns(words):
+    assert [each["run"] for each in filtered(RUNS, words)] == FILTERS[words]
+
+
+@pytest.mark.parametrize(("words", "why"), [("lss<1", "no run has 'lss'"), ("name='a", "cannot be read")])
+def test_a_filter_for_a_column_that_no_run_has_or_with_an_open_quote_is_refused(words, why):
+    with pytest.raises(UsageError, match=why) as caught:
+        filtered(RUNS, words)
+    assert caught.value.hint
+
+
+def test_the_verb_and_search_runs_take_the_filter_before_the_limit(project, capsys):
+    for number in range(4):
+        with start_run("s", project=project, params={"rate": number}) as opened:
+            opened.log_metric("loss", number / 4)
+    ids = project.runs.ids()
+    here = ["--project", str(project.root), "runs", "list", "--json"]
+    assert run([*here, "--where", "loss<0.6 rate>=1", "--limit", "1"]) == 0
+    assert [each["run"] for each in json.loads(capsys.readouterr().out)] == [ids[1]]
+    assert search_runs(where="loss<0.6", limit=2, project=project)["run"].to_list() == ids[1:3]
+    assert search_runs(where="loss>9", project=project).height == 0
+    assert run([*here, "--where", "los<1"]) == 2
 
 
 @pytest.mark.server

@@ -15,7 +15,8 @@ _MOST = 20  # columns of metrics, and of parameters, that nobody asked for
 _AT_ONCE = 100  # rows that are shown before more are asked for
 _FOOTER = (
     "A click on a column sorts by it; runs without a value come last. The filter takes words that a row holds, and conditions such as loss<0.5, "
-    "optimizer=adam or status!=failed. Columns that no option named are metrics, and parameters in which runs differ."
+    'optimizer=adam or name!="my runs"; it is that of `mlopsfw runs list --where`. Columns that no option named are metrics, '
+    "and parameters in which runs differ."
 )
 
 
@@ -63,10 +64,10 @@ def _differs(name: str, records: Sequence[Mapping[str, Any]]) -> bool:
 def _line(row: Sequence[Any], folder: str) -> str:
     run = escape(str(row[0]))
     link = f'<a href="{escape(quote(folder))}/{quote(str(row[0]))}.html">{run}</a>' if folder else run
-    return f"<tr><td>{link}{''.join(f'<td>{escape(text(value))}' for value in row[1:])}</tr>"
+    return f"<tr><td>{link}{''.join(f'<td>{escape(text_of_value(value))}' for value in row[1:])}</tr>"
 
 
-def text(value: Any) -> str:
+def text_of_value(value: Any) -> str:
     """Return a value as a cell shows it; `page.js` does the same."""
     if value is None:
         return ""

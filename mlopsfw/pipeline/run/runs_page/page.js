@@ -20,8 +20,7 @@
     return text(a) < text(b) ? -1 : text(a) > text(b) ? 1 : 0;
   }
   function column(name) {
-    const exact = columns.indexOf(name);
-    return exact >= 0 ? exact : columns.findIndex((each) => each.endsWith("." + name));
+    return columns.findIndex((each) => each === name || each.endsWith("." + name));
   }
   const tests = { "<": (n) => n < 0, "<=": (n) => n <= 0, ">": (n) => n > 0, ">=": (n) => n >= 0, "=": (n) => n === 0, "!=": (n) => n !== 0 };
   function condition(word) {
@@ -36,7 +35,8 @@
     };
   }
   function filter() {
-    const conditions = input.value.split(/\s+/).filter(Boolean).map(condition);
+    const given = input.value.match(/(?:[^\s"']|"[^"]*"|'[^']*')+/g) || [];
+    const conditions = given.map((word) => condition(word.replace(/"([^"]*)"|'([^']*)'/g, "$1$2")));
     input.classList.toggle("wrong", conditions.includes(null));
     found = rows.map((_, number) => number).filter((number) => conditions.every((each) => each === null || each(number)));
     sort();
