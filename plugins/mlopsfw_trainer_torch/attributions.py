@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -10,9 +10,11 @@ from torch import Tensor
 from mlopsfw_trainer_torch.tabm import mean_logits
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from mlopsfw.features import FeaturePlan
+    from mlopsfw_trainer_torch.columns import Input
+    from mlopsfw_trainer_torch.module import UserNetwork
     from mlopsfw_trainer_torch.network import TabularNetwork
     from mlopsfw_trainer_torch.rows import Rows
     from mlopsfw_trainer_torch.tabm import MemberNetwork
@@ -37,7 +39,46 @@ def attributions(network: TabularNetwork | MemberNetwork, plan: FeaturePlan, row
     for values, sources in ((numeric, plan.numeric_sources), (codes, plan.categorical_sources)):
         for at, source in enumerate(sources):
             of_column[source] = of_column[source] + values[:, at].cpu()
-    sizes = {name: float(each.abs().mean()) for name, each in of_column.items()}
+    return _shares(of_column)
+
+
+def module_attributions(network: UserNetwork, inputs: Sequence[Input], rows: Rows) -> dict[str, Any]:
+    """Return `attributions` of the floating-point inputs of a user's module, as above, and the names of the others: `attributions_without`.
+
+    A gradient needs numbers that can move: texts, bytes, integers and booleans stay as they are along the path.
+
+    Args:
+        network: The trained network; it is as before afterwards.
+        inputs: Its inputs, in order.
+        rows: The rows that are explained.
+    """
+    moving = [at for at, tensor in enumerate(rows.inputs) if tensor.is_floating_point()]
+    without = [each.column.name for at, each in enumerate(inputs) if at not in moving]
+    if not moving:
+        return {"attributions_without": without}
+    was_training = network.training
+    network.eval()
+
+    def logits(values: Sequence[Tensor]) -> Tensor:
+        given = dict(zip(moving, (value.clone() for value in values), strict=True))  # a module may change what it gets
+        output: Tensor = network(*(given.get(at, tensor) for at, tensor in enumerate(rows.inputs)))
+        return output
+
+    ends = tuple(rows.inputs[at] for at in moving)
+    with torch.no_grad():
+        chosen = logits(ends).argmax(dim=1, keepdim=True)
+    parts = _along_path(lambda values: logits(values).gather(1, chosen).sum(), ends)
+    network.train(was_training)
+    of_input = {
+        inputs[at].column.name: part.reshape(len(part), -1).sum(dim=1).cpu()
+        for at, part in zip(moving, parts, strict=True)
+    }
+    return {"attributions": _shares(of_input), **({"attributions_without": without} if without else {})}
+
+
+def _shares(values: Mapping[str, Tensor]) -> dict[str, float]:
+    """Return the share of each in the mean absolute value, largest first."""
+    sizes = {name: float(each.abs().mean()) for name, each in values.items()}
     total = sum(sizes.values())
     shares = {name: round(size / total, 6) if total > 0 else 0.0 for name, size in sizes.items()}
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
@@ -65,21 +106,26 @@ def integrated(
     with torch.no_grad():
         chosen = mean_logits(network(numeric, codes), task).argmax(dim=1, keepdim=True)
         embedded = numeric.new_zeros(len(numeric), 0) if network.categories is None else network.categories(codes)
-    ends = (numeric, embedded)
-    starts = tuple(end.mean(dim=0, keepdim=True) for end in ends)
+    numbers, embeddings = _along_path(
+        lambda at: _answer(network, at, codes, task).gather(1, chosen).sum(), (numeric, embedded)
+    )
+    network.train(was_training)
+    width = embeddings.shape[1] // max(1, codes.shape[1])
+    return numbers, embeddings.reshape(len(codes), codes.shape[1], width).sum(dim=2)
+
+
+def _along_path(answer: Callable[[Sequence[Tensor]], Tensor], ends: tuple[Tensor, ...]) -> list[Tensor]:
+    """Return the integrated gradients of a sum of answers over rows, from the mean row to each row."""
+    starts = [end.mean(dim=0, keepdim=True) for end in ends]
     sums = [torch.zeros_like(end) for end in ends]
     for step in range(_STEPS):
+        share = (step + 0.5) / _STEPS
         at = [
-            (start + (step + 0.5) / _STEPS * (end - start)).requires_grad_()
-            for start, end in zip(starts, ends, strict=True)
+            (start + share * (end - start)).detach().requires_grad_() for start, end in zip(starts, ends, strict=True)
         ]
-        answer = _answer(network, at, codes, task).gather(1, chosen).sum()
-        grads = torch.autograd.grad(answer, at, allow_unused=True)
+        grads = torch.autograd.grad(answer(at), at, allow_unused=True)
         sums = [whole if grad is None else whole + grad for whole, grad in zip(sums, grads, strict=True)]
-    network.train(was_training)
-    numbers, embeddings = ((end - start) * whole / _STEPS for start, end, whole in zip(starts, ends, sums, strict=True))
-    width = embeddings.shape[1] // max(1, codes.shape[1])
-    return numbers.detach(), embeddings.reshape(len(codes), codes.shape[1], width).sum(dim=2).detach()
+    return [((end - start) * whole / _STEPS).detach() for start, end, whole in zip(starts, ends, sums, strict=True)]
 
 
 def _answer(network: TabularNetwork | MemberNetwork, at: Sequence[Tensor], codes: Tensor, task: str) -> Tensor:

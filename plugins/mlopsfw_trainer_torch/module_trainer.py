@@ -10,6 +10,7 @@ import torch
 from mlopsfw.errors import UsageError
 from mlopsfw.features.fit import learned_columns
 from mlopsfw.features.labels import rows_with_label
+from mlopsfw_trainer_torch.attributions import module_attributions
 from mlopsfw_trainer_torch.columns import check_options, examples, inputs_of
 from mlopsfw_trainer_torch.export import export_weights
 from mlopsfw_trainer_torch.loop import loss_of
@@ -102,7 +103,8 @@ class ModuleTrainer(TorchTrainer):
         rows = few(problem.train if problem.valid is None else problem.valid)
         probed = rows.at(torch.arange(min(_COMPARED, len(rows))))
         difference = export_module(network, problem.target, self._inputs, probed, files["model.onnx"])
-        return files, {"module": self._config.module, "export_difference": float(f"{difference:.1e}")}
+        facts = {"module": self._config.module, "export_difference": float(f"{difference:.1e}")}
+        return files, facts | module_attributions(network, self._inputs, probed.to(next(network.parameters()).device))
 
 
 def _rows(frame: pl.DataFrame, inputs: tuple[Input, ...], target: Target, task: TrainingTask) -> Rows:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mlopsfw_trainer_torch.attributions import integrated
+from mlopsfw.roles import SignatureColumn
+from mlopsfw_trainer_torch.attributions import integrated, module_attributions
+from mlopsfw_trainer_torch.columns import Input
+from mlopsfw_trainer_torch.module import UserNetwork
 from mlopsfw_trainer_torch.network import TabularNetwork
+from mlopsfw_trainer_torch.rows import Rows
 from mlopsfw_trainer_torch.tabm import MemberNetwork, mean_logits
 
 SHAPE = {"code_counts": (4, 3), "embedding": 2, "hidden": (16,), "dropout": 0.2}
@@ -54,3 +58,29 @@ def test_an_input_without_weight_gets_nothing():
     numbers, _ = integrated(made, numeric, codes, "binary")
     assert not numbers[:, 1].any()
     assert numbers[:, 0].abs().mean() > 0.01
+
+
+class Product(torch.nn.Module):
+    """Adds a vector's first number, times a learned factor, to an integer; changes what it gets."""
+
+    def __init__(self):
+        super().__init__()
+        self.factor = torch.nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, vector, spare, count):
+        vector *= self.factor
+        return vector[:, 0] + 0.0 * spare + count.to(torch.float32)
+
+
+def test_a_users_module_is_explained_by_its_floats_and_says_which_inputs_are_none():
+    draw = torch.Generator().manual_seed(1)
+    tensors = (torch.randn(40, 3, generator=draw), torch.randn(40, generator=draw), torch.arange(40))
+    inputs = [Input(SignatureColumn(name=name, type="number"), "float32", ()) for name in ("vector", "spare", "count")]
+    network, before = UserNetwork(Product(), "nets:Product", 1), tensors[0].clone()
+    found = module_attributions(network, inputs, Rows(tensors, torch.zeros(40, 1), None))
+    assert found == {"attributions": {"vector": 1.0, "spare": 0.0}, "attributions_without": ["count"]}
+    assert torch.equal(tensors[0], before)
+    assert network.training
+    whole = (tensors[2],)
+    none = module_attributions(network, inputs[2:], Rows(whole, torch.zeros(40, 1), None))
+    assert none == {"attributions_without": ["count"]}
