@@ -14,7 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlopsfw.kernel.component import Held
+
 if TYPE_CHECKING:
+    from mlopsfw.kernel.component import ErasureScope
     from mlopsfw.kernel.workspace import Workspace
 
 _FOLDER = "scratch"
@@ -52,6 +55,31 @@ def remove_abandoned(workspace: Workspace, *, dry_run: bool = False) -> list[str
                 if not dry_run:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
     return names
+
+
+class ScratchHolding:
+    """The scratch folders of killed processes, which may hold rows of anyone: an erasure removes all of them.
+
+    Args:
+        workspace: Of the project.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+
+    def find(self, scope: ErasureScope) -> Held:
+        """Count them."""
+        del scope
+        return _held(remove_abandoned(self._workspace, dry_run=True))
+
+    def erase(self, scope: ErasureScope) -> Held:
+        """Remove them."""
+        del scope
+        return _held(remove_abandoned(self._workspace))
+
+
+def _held(names: list[str]) -> Held:
+    return Held(shown={"scratch": {"folders of killed processes": len(names)}} if names else {})
 
 
 def _locked_folder(above: Path, prefix: str) -> tuple[Path, int]:

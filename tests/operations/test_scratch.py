@@ -92,3 +92,14 @@ def test_gc_removes_the_scratch_of_killed_processes_and_a_dry_run_names_it(proje
     assert left.exists()
     assert "1 scratch folders of killed processes deleted" in _gc(project).output
     assert not left.exists()
+
+
+def test_an_erasure_removes_the_scratch_of_killed_processes_whosever_rows_it_holds(project):
+    left = project.private_folder("scratch", "step-killed")
+    (left / "rows.arrow").touch()
+    (holding,) = next(each for each in project.components if each.name == "operations").holdings()
+    assert holding.find(None).shown == {"scratch": {"folders of killed processes": 1}}
+    assert left.exists()
+    assert holding.erase(None).recorded == {}
+    assert not left.exists()
+    assert holding.erase(None).shown == {}
