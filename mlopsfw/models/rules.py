@@ -132,9 +132,9 @@ class Rule(msgspec.Struct, frozen=True):
             return Verdict(self.text, holds=True, why=exempt or "there is no champion")
         starred = next((term.name for term in (*self.left, *self.right) if "*" in term.name), None)
         if starred is None:
-            return self._verdict(metrics, champion)
+            return _verdict(self, metrics, champion)
         values = _values_at(starred, metrics, champion, self.text)
-        return self._least([(", ".join(each), self._bound(each).judge(metrics, champion)) for each in values])
+        return self._least([(", ".join(each), _verdict(self._bound(each), metrics, champion)) for each in values])
 
     def _bound(self, values: tuple[str, ...]) -> Rule:
         left, right = (tuple(term.bound(values) for term in side) for side in (self.left, self.right))
@@ -151,10 +151,12 @@ class Rule(msgspec.Struct, frozen=True):
         where, least = min(failed or verdicts, key=slack)
         return msgspec.structs.replace(least, where=where, failed=len(failed), of=len(verdicts))
 
-    def _verdict(self, metrics: Mapping[str, Any], champion: Mapping[str, Any] | None) -> Verdict:
-        left, right = (_total(side, metrics, champion, self.text) for side in (self.left, self.right))
-        holds = not (math.isnan(left) or math.isnan(right)) and _COMPARISONS[self.comparison](left, right)
-        return Verdict(self.text, holds, left, right)
+
+def _verdict(rule: Rule, metrics: Mapping[str, Any], champion: Mapping[str, Any] | None) -> Verdict:
+    """Return the verdict on a rule whose names are taken as they stand: a group may be called `*`."""
+    left, right = (_total(side, metrics, champion, rule.text) for side in (rule.left, rule.right))
+    holds = not (math.isnan(left) or math.isnan(right)) and _COMPARISONS[rule.comparison](left, right)
+    return Verdict(rule.text, holds, left, right)
 
 
 def parse_rule(text: str) -> Rule:
@@ -189,6 +191,8 @@ def _terms(tokens: list[tuple[str, str]], text: str) -> tuple[Term, ...]:
             sign = sign if word == "+" else -sign
             due = True
         elif due:
+            if kind == "number" and math.isinf(float(word)):
+                raise UsageError(f"rule {text!r}: {word} is no finite number", hint=_HINT)
             terms.append(Term(sign, number=float(word)) if kind == "number" else Term(sign, name=_pieces(word)))
             sign, due = 1, False
         else:

@@ -104,6 +104,10 @@ def _rows(params: CalibrateParams, bundle: LoadedBundle, loaded: Any) -> _Rows:
     if bundle.manifest.task not in ("binary", "multiclass", "regression"):
         raise UsageError(f"a model of the task {bundle.manifest.task!r} cannot be calibrated")
     frame, labels = rows_with_label(bundle, loaded, "calibration rows")
+    if bundle.manifest.classes and len(set(labels.tolist())) == 1:
+        only = bundle.manifest.classes[int(labels[0])]
+        message = f"every calibration row has the label {only!r}: a calibrated model would hardly give another answer"
+        raise DataError(message, hint="Calibrate on rows as the model will meet them.")
     arrays, outputs = table_arrays(frame, bundle.manifest.inputs), bundle.predict_table(frame)
     return _Rows(bundle, frame, labels, arrays, outputs, weights_of(frame, params.weight))
 

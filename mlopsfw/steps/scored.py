@@ -19,28 +19,30 @@ _ALL = slice(None)
 
 
 def rows_with_label(bundle: LoadedBundle, loaded: Any, what: str) -> tuple[pl.DataFrame, np.ndarray]:
-    """Return the rows with a label, and the labels as codes or numbers. Raise `DataError` where there is none.
+    """Return the rows with a label, and the labels as codes or numbers. NaN is no label, as in training.
+
+    Raise `DataError` where there is none, or a label is no class of the model, or no finite number.
 
     Args:
         bundle: Its target and classes count.
         loaded: A table, or one unread.
         what: Which rows these are, for messages.
     """
-    import numpy as np
     import polars as pl
 
     from mlopsfw.capturelog.classes import class_codes
+    from mlopsfw.features.labels import numbers, with_label
 
     manifest = bundle.manifest
     frame: pl.DataFrame = loaded.collect() if isinstance(loaded, pl.LazyFrame) else loaded
     if manifest.target not in frame.columns:
         raise DataError(f"the {what} have no column {manifest.target!r}", hint=nearest(manifest.target, frame.columns))
-    kept = frame.drop_nulls(manifest.target)
+    kept = frame.filter(with_label(manifest.target, frame.schema))
     if not kept.height:
         raise DataError(f"none of the {frame.height} {what} has a label in {manifest.target!r}")
     if manifest.classes:
         return kept, class_codes(kept[manifest.target], manifest.classes)
-    return kept, kept[manifest.target].cast(pl.Float64).to_numpy().astype(np.float64)
+    return kept, numbers(kept[manifest.target])
 
 
 class Scored(NamedTuple):

@@ -179,6 +179,19 @@ def test_a_model_without_calibration_says_how_to_get_one(trained):
         ("binary", {"group": "who"}, DataError, "group: the rows have no column 'who'"),
         ("binary", {"rows": 12}, DataError, "12 rows are too few"),
         ("binary", {"frame": table(30).with_columns(late=pl.lit(None, pl.Boolean))}, DataError, "none of the 30"),
+        (
+            "binary",
+            {"frame": table(30).with_columns(late=pl.lit(True))},
+            DataError,
+            "every calibration row has the label True",
+        ),
+        (
+            "regression",
+            {"frame": table(30).with_columns(value=pl.lit(float("inf")))},
+            DataError,
+            "holds infinite values",
+        ),
+        ("regression", {"frame": table(30).with_columns(value=pl.lit(float("nan")))}, DataError, "none of the 30"),
     ],
 )
 def test_what_cannot_be_calibrated_is_an_error_in_words(calibrate, task, options, error, words):

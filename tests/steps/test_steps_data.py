@@ -68,11 +68,19 @@ def test_no_rule_holds_on_nan(comparison):
     [
         "", "auc", "auc >= ", ">= 1", "auc >= 1 >= 2", "auc >= 0.5 0.6", "auc >= a b", "__import__('os') > 1", "auc >= (1)",
         "auc => 1", "a * 2 > 1", "auc > 1; auc", "auc > 'x'", "auc >= 1 +",
+        "auc > 1e999",
     ],
 )  # fmt: skip
 def test_what_is_no_rule_is_refused_as_usage(text):
     with pytest.raises(UsageError, match="rule"):
         parse_rule(text)
+
+
+def test_a_group_that_is_called_as_a_star_or_has_dots_is_judged_as_any_other():
+    metrics = {"city": {"*": {"auc": 0.4}, "St. Pauli": {"auc": 0.9}, "": {"auc": 0.9}}}
+    verdict = parse_rule("city.*.auc > 0.5").judge(metrics, None)
+    assert (verdict.holds, verdict.where, verdict.failed, verdict.of) == (False, "*", 1, 3)
+    assert parse_rule('city."St. Pauli".auc > 0.5').judge(metrics, None).holds
 
 
 def test_names_that_are_no_numbers_are_refused_with_the_nearest():
