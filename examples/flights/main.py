@@ -79,7 +79,8 @@ def set_up(folder: Path, receiver: Receiver) -> None:
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
     (folder / ".flights").touch()
-    shutil.copy(HERE / "prepare.py", folder)
+    for module in ("prepare.py", "models.py"):
+        shutil.copy(HERE / module, folder)
     shutil.copytree(HERE / "contracts", folder / "contracts")
     text = (HERE / "mlopsfw.toml").read_text(encoding="utf-8")
     (folder / "mlopsfw.toml").write_text(text.replace("http://127.0.0.1:1/alerts", receiver.url), encoding="utf-8")

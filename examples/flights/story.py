@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import polars as pl
-from prepare import HOME, known_before_departure, labelled, observed
+from prepare import HOME, departures, known_before_departure, observed, with_spare_time
 from receiver import Receiver
 from replay import Client, Tally, days, hours
 
@@ -22,7 +22,10 @@ from mlopsfw.monitoring.events import WindowExamined
 from mlopsfw.steps.join import JoinParams, as_of
 
 REFUSED = 3
-INPUTS = ["departs", "carrier", "origin", "dest", "distance", "precip", "visib", "wind_speed", "humid"]
+INPUTS = [
+    *("departs", "carrier", "origin", "dest", "distance", "precip", "visib", "wind_speed", "humid"),
+    *("airport_delay", "waiting", "carrier_delay", "plane_delay", "spare"),
+]
 
 
 class Story:
@@ -54,11 +57,15 @@ class Story:
         flights = pl.scan_csv(self.raw["flights"].write_csv().encode(), null_values="NA")
         weather = pl.scan_csv(self.raw["weather"].write_csv().encode(), null_values="NA", infer_schema_length=None)
         weather = weather.with_columns(pl.col("time_hour").str.to_datetime(time_zone="UTC"))
+        known = {"weather": observed(weather), **departures(flights)}
+        others = {"weather": "weather", "airport": "airports", "carrier": "carriers", "plane": "planes"}
+        rows = known_before_departure(flights, "2013-04-01", "2014-01-01")
         with Project.open(self.folder) as project:
-            params = msgspec.convert(project.config.steps["weather"].params, JoinParams)
-        rows = known_before_departure(flights, "2013-04-01", "2014-01-01").lazy()
-        parts, *_ = as_of(rows, observed(weather), params)
-        return pl.concat(parts)
+            for step, other in others.items():
+                params = msgspec.convert(project.config.steps[step].params, JoinParams)
+                parts, *_ = as_of(rows.lazy(), known[other].lazy(), params)
+                rows = pl.concat(parts)
+        return with_spare_time(rows)
 
     # -- data, training, serving -----------------------------------------------------------------------------------------
 
@@ -143,14 +150,13 @@ class Story:
     # -- the challenger --------------------------------------------------------------------------------------------------
 
     def challenge(self, today: date) -> None:
-        """Train a challenger on the last twelve weeks; both models are judged on the last two, which neither has seen."""
+        """Train a challenger on the last 24 weeks; both models are judged on the last two, which neither has seen."""
         print(f"\n-- {today}: the alarm calls for a challenger")
         self.add_data(today)
         ago = lambda weeks: str(today - timedelta(weeks=weeks))  # noqa: E731
         changes = {
-            "steps.prepare.params.start": ago(12),
+            "steps.prepare.params.start": ago(24),
             "steps.prepare.params.end": str(today),
-            "steps.split.validation": ago(3),
             "steps.split.test": ago(2),
         }
         if self.asked.handicap:
@@ -239,7 +245,7 @@ class Story:
         since, until = (
             moment(day).astimezone(UTC) for day in (date.fromisoformat(promoted[-1]["day"]), self.asked.until)
         )
-        rows = labelled(self.flights.filter(pl.col("scheduled").is_between(since, until, closed="left")))
+        rows = self.flights.filter(pl.col("scheduled").is_between(since, until, closed="left")).drop_nulls("late")
         with Project.open(self.folder) as project:
             scores = {}
             for name, version in (("before", "1"), ("after", "champion")):
