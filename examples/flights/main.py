@@ -71,8 +71,8 @@ def _permuted_flights(raw: pl.DataFrame) -> pl.DataFrame:
     return moved.unique([*dates, *flight], keep="first", maintain_order=True)
 
 
-def set_up(folder: Path, receiver: Receiver) -> None:
-    """Make the project: its configuration, its contracts and its one module."""
+def set_up(folder: Path, receiver: Receiver, *, permuted: bool) -> None:
+    """Make the project: its configuration, its contracts and its modules. Flights with another's date are harder to predict."""
     if folder.exists():
         if any(folder.iterdir()) and not (folder / ".flights").exists():
             sys.exit(f"{folder} is there and is not an earlier run of this example. Name another with --folder.")
@@ -83,7 +83,9 @@ def set_up(folder: Path, receiver: Receiver) -> None:
         shutil.copy(HERE / module, folder)
     shutil.copytree(HERE / "contracts", folder / "contracts")
     text = (HERE / "mlopsfw.toml").read_text(encoding="utf-8")
-    (folder / "mlopsfw.toml").write_text(text.replace("http://127.0.0.1:1/alerts", receiver.url), encoding="utf-8")
+    text = text.replace("http://127.0.0.1:1/alerts", receiver.url)
+    text = text.replace('target = ">= 0.7"', 'target = ">= 0.6"') if permuted else text
+    (folder / "mlopsfw.toml").write_text(text, encoding="utf-8")
 
 
 def main() -> None:
@@ -92,7 +94,7 @@ def main() -> None:
     secret = "whsec_" + base64.b64encode(os.urandom(32)).decode()
     os.environ["FLIGHTS_WEBHOOK_SECRET"] = secret
     receiver = Receiver(secret)
-    set_up(folder, receiver)
+    set_up(folder, receiver, permuted=asked.permute_dates)
     os.chdir(folder)
     raw = permuted(raw_tables()) if asked.permute_dates else raw_tables()
     story = Story(folder, raw, receiver, asked)

@@ -106,4 +106,3 @@ def minute_of_day(column: str) -> pl.Expr:
     """Return minutes since midnight of a clock time written as HHMM."""
     time = pl.col(column).cast(pl.Int64)
     return (time // 100 * 60 + time % 100).cast(pl.Float64)
-

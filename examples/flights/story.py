@@ -50,9 +50,9 @@ class Story:
         return code
 
     def as_asked(self) -> pl.DataFrame:
-        """Return the flights of April to December with the weather as it was known when each was due to leave: what a client would send.
+        """Return the flights of April to December with what was known an hour before each was due to leave: what a client would send.
 
-        It is the pipeline's own join, told by the same lines of mlopsfw.toml.
+        The joins are the pipeline's own, by the same lines of mlopsfw.toml.
         """
         flights = pl.scan_csv(self.raw["flights"].write_csv().encode(), null_values="NA")
         weather = pl.scan_csv(self.raw["weather"].write_csv().encode(), null_values="NA", infer_schema_length=None)
@@ -84,9 +84,10 @@ class Story:
         self.added_until = until
 
     def train_and_serve(self) -> None:
-        """January to March: data in, a model trained, judged, registered and served."""
+        """January to March: data in, a search for the best model, which is judged, registered and served."""
         self.add_data(date(2013, 4, 1))
         self.verb("run")
+        self.verb("runs", "trials", "latest")
         self.first = self.judged()
         self.verb("deploy", "models:/delay@champion", "--name", "delay")
 
@@ -160,7 +161,7 @@ class Story:
             "steps.split.test": ago(2),
         }
         if self.asked.handicap:
-            changes |= {"trainer.torch.epochs": "1", "trainer.torch.learning_rate": "1e-9"}
+            changes |= {"steps.train.features": '["distance"]', "steps.train.tune.trainers": '["boosted"]'}
         words = [word for key, value in changes.items() for word in ("--set", f"{key}={value}")]
         code = self.verb(*words, "run", allowed=(0, REFUSED))
         self.challengers.append({"day": str(today), "promoted": code == 0, **self.judged()})
@@ -173,13 +174,22 @@ class Story:
         """Return what the evaluation of the last run says of challenger and champion."""
         with Project.open(self.folder) as project:
             run = project.runs.ids()[0]
-            metrics, champion = (
-                project.values.load(project.runs.artifact(f"runs:/{run}/evaluate.{name}"), folder=self.folder)
-                for name in ("metrics", "champion")
+            metrics, search = (
+                project.values.load(project.runs.artifact(f"runs:/{run}/{name}"), folder=self.folder)
+                for name in ("evaluate.metrics", "train.search")
             )
-            baseline = {name: found["auc"] for name, found in metrics["baseline"].items()}
-            rival = champion["auc"] if champion else None
-            return {"auc": metrics["auc"], "champion_auc": rival, "baseline_auc": baseline, "rows": metrics["rows"]}
+        compare = metrics["compare"] or {}
+        gain = {name: metrics["against_baseline"][name] for name in ("baseline", "gain", "low", "high")}
+        return {
+            **{name: metrics[name] for name in ("auc", "rows")},
+            "interval": metrics["intervals"]["auc"],
+            "baseline_auc": {name: each["auc"] for name, each in metrics["baseline"].items()},
+            "against_baseline": gain,
+            "against_champion": {name: compare[name] for name in ("gain", "low", "high") if compare},
+            "champion_auc": compare.get("champion"),
+            "trainer": search["best"]["params"]["trainer"],
+            "trials": {each["params"]["trainer"]: each["value"] for each in search["trials"]},
+        }
 
     def roll_out(self) -> None:
         """Roll the new champion out while requests keep coming."""
@@ -208,6 +218,7 @@ class Story:
         self.verb("data", "quarantine", "weather")
         self.verb("audit", "verify")
         self.verb("models", "list")
+        self.verb("runs", "show", "latest", "--html", "search.html")
         self.verb("alerts", "list")
         alarms = [w for w in self.windows if w["alarm"]]
         with Project.open(self.folder) as project:
@@ -271,8 +282,7 @@ def tell(found: dict) -> None:
     """Print the summary."""
     print("\n== what happened " + "=" * 60)
     first = found["first_model"]
-    rivals = ", ".join(f"{name} {value:.4f}" for name, value in first["baseline_auc"].items())
-    print(f"first model: AUC {first['auc']:.4f} on {first['rows']:,} later flights ({rivals})")
+    print(f"first model, by {first['trainer']}: {judgement(first)}")
     print(f"in quarantine: {'; '.join(found['set_aside'])}")
     for window in found["windows"]:
         mark = "ALARM" if window["alarm"] else "  -  "
@@ -290,9 +300,7 @@ def tell(found: dict) -> None:
         print(f"  - {title}")
     for c in found["challengers"]:
         verdict = "promoted and rolled out" if c["promoted"] else "refused"
-        print(
-            f"challenger of {c['day']}: AUC {c['auc']:.4f} against the champion's {c['champion_auc']:.4f} on the same {c['rows']:,} flights: {verdict}"
-        )
+        print(f"challenger of {c['day']}, by {c['trainer']}, {verdict}: {judgement(c)}")
     print(f"{found['requests_during_rollouts']} requests during roll-outs, {len(found['failed'])} failed")
     if found["auc"]:
         a = found["auc"]
@@ -300,3 +308,17 @@ def tell(found: dict) -> None:
             f"AUC on the {a['flights']:,} flights since {a['since']}: {a['before']:.4f} with the first model, {a['after']:.4f} with the last"
         )
     print(f"last page: {found['page']}\nledger and data: {found['store']}")
+
+
+def judgement(judged: dict) -> str:
+    """Return what an evaluation says, in a sentence."""
+    line = judged["against_baseline"]
+    says = f"AUC {judged['auc']:.4f} on {judged['rows']:,} later flights, {within(line)} over the {line['baseline']} baseline"
+    if not judged["against_champion"]:
+        return says
+    return f"{says}, {within(judged['against_champion'])} over the champion's {judged['champion_auc']:.4f}"
+
+
+def within(gain: dict) -> str:
+    """Return a gain with its 95% interval."""
+    return f"{gain['gain']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f})"

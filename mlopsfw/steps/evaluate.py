@@ -91,8 +91,11 @@ def _run(
     result: dict[str, Any] = {**subject, **_quality(metrics, params, model)}
     _add_intervals(metrics, {name, MONEY}, model, clusters, result)
     if "train" in context.inputs:
-        result["baseline"] = _baselines(metrics, model, context.load("train"), params.weight)
-        result["against_baseline"] = compare_with_baselines(metrics, name, result)
+        rivals = _baselines(model, context.load("train"), params.weight)
+        result["baseline"] = {each: rival.evaluate(metrics) for each, rival in rivals.items()}
+        if against := compare_with_baselines(metrics, name, result):
+            against |= _interval(metrics, name, (model, rivals[against["baseline"]]), clusters)
+        result["against_baseline"] = against
     result |= _concerns(params, metrics, name, model, clusters)
     wired, champion = context.inputs.get("champion"), None
     if digest := wired.blob if wired is not None else _champion(models, params):
@@ -140,7 +143,8 @@ def _noted(context: StepContext, metrics: Mapping[str, Any]) -> Artifact:
     return msgspec.structs.replace(stored, meta={**stored.meta, "note": metrics["against_baseline"]["says"]})
 
 
-def _baselines(metrics: MetricSet, model: Scored, train: Any, weight: str) -> dict[str, dict[str, float]]:
+def _baselines(model: Scored, train: Any, weight: str) -> dict[str, Scored]:
+    """Return the model's rows with the answers of each baseline in place of its own."""
     from mlopsfw.training.baselines import majority, regression
 
     manifest = model.bundle.manifest
@@ -151,7 +155,7 @@ def _baselines(metrics: MetricSet, model: Scored, train: Any, weight: str) -> di
     name = "linear" if manifest.task == "regression" else "logistic"
     main = manifest.outputs[0].name
     answers = {"majority": always} | ({} if fitted is None else {name: fitted})
-    return {each: model._replace(outputs={main: answer}).evaluate(metrics) for each, answer in answers.items()}
+    return {each: model._replace(outputs={main: answer}) for each, answer in answers.items()}
 
 
 def compare_with_baselines(metrics: MetricSet, metric: str, result: Mapping[str, Any]) -> dict[str, Any]:
@@ -254,8 +258,9 @@ def _report(context: StepContext, metrics: Mapping[str, Any]) -> None:
         context.log(f"{name}: {', '.join(value_text(k, v, form='.4g') for k, v in numbers)}")
     for name, ends in metrics.get("intervals", {}).items():
         context.log(f"{name}: 95% interval {ends['low']:.4g} to {ends['high']:.4g}")
-    if says := metrics.get("against_baseline", {}).get("says"):
-        context.log(says)
+    if against := metrics.get("against_baseline"):
+        ends = f" (95% interval of the gain: {against['low']:.4f} to {against['high']:.4f})" if "low" in against else ""
+        context.log(against["says"] + ends)
     compared = metrics.get("compare") or {}
     for each in filter(None, (compared, compared.get(MONEY))):
         _log_comparison(context, each)
@@ -281,7 +286,7 @@ def build(params: EvaluateParams, _host: Host) -> Step:
         outputs=("metrics", "champion"),
         plugins=("metric",),
         facts=partial(_facts, params),
-        version=8,
+        version=9,
     )
 
 

@@ -69,3 +69,13 @@ def test_a_gain_is_positive_where_the_model_is_better_and_the_documented_rule_re
     assert compared["better"] is better
     assert all((compared[name] > 0) is better for name in ("low", "gain", "high"))
     assert compared["low"] <= compared["gain"] <= compared["high"]
+
+
+def test_the_gain_over_the_better_baseline_has_an_interval_that_a_gate_can_ask_for(bench):
+    text = TOML.replace("TASK", "binary").replace("OTHER", "regression").replace("METRIC", "auc")
+    text = text.replace("ESTIMATOR", GOOD_AND_BAD["binary"][0]).replace("VALUE", GOOD_AND_BAD["binary"][1])
+    bench.write(text.replace("compare.low > -0.01", "against_baseline.low > 0.2"), rows=ROWS)
+    done = bench.run()
+    against = bench.value(done, "evaluate", "metrics")["against_baseline"]
+    assert against["low"] <= against["gain"] <= against["high"] < 0.1  # both are nearly perfect
+    assert done.failed == "gate"
