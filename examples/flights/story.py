@@ -87,7 +87,7 @@ class Story:
         """January to March: data in, a search for the best model, which is judged, registered and served."""
         self.add_data(date(2013, 4, 1))
         self.verb("run")
-        self.verb("runs", "trials", "latest")
+        self.verb("runs", "trials", "latest", "--html", "search.html")
         self.first = self.judged()
         self.verb("deploy", "models:/delay@champion", "--name", "delay")
 
@@ -218,7 +218,6 @@ class Story:
         self.verb("data", "quarantine", "weather")
         self.verb("audit", "verify")
         self.verb("models", "list")
-        self.verb("runs", "show", "latest", "--html", "search.html")
         self.verb("alerts", "list")
         alarms = [w for w in self.windows if w["alarm"]]
         with Project.open(self.folder) as project:
