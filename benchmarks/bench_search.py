@@ -54,6 +54,7 @@ folds = {{ folds = 2 }}
 use = "lightgbm"
 [trainer.lightgbm]
 num_iterations = {ROUNDS}
+holdout = 0.0
 [steps.fit.tune.space]
 "lightgbm.num_iterations" = {{ low = {ROUNDS}, high = {ROUNDS + 1} }}
 "lightgbm.learning_rate" = {{ low = 0.01, high = 0.3 }}

@@ -71,6 +71,12 @@ class Work(NamedTuple):
         """Return whether more of an objective is better."""
         return not is_measure(name) and self.metrics[name].higher_is_better
 
+    @property
+    def last_share(self) -> float:
+        """How long the trainings after the search take, on the seen rows and on all, in trials: by the rows that they learn from."""
+        rows = self.subject.data.rows + (len(self.seen) if len(self.unseen) else 0)
+        return rows / sum(len(fold.train) for fold in self.folds)
+
     def with_features(self, proposal: Proposal) -> Subject:
         """Return the rows with what a proposal learns from."""
         if not proposal.features:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 _FAILURES = 10  # from the first trial on, after which a search gives up
 _PATIENCE = 0.05  # seconds
-_LAST_FITS = 2.5  # trainings after the search, in trainings of a fold: on all seen rows, and on all
 
 
 class TrialLoop:
@@ -231,7 +230,7 @@ class TrialLoop:
         if not (minutes and valued):
             return math.inf
         best = max(valued, key=self._rank)
-        return minutes * 60 - self._seconds - _LAST_FITS * best.seconds / len(self._work.folds)
+        return minutes * 60 - self._seconds - best.seconds * self._work.last_share
 
     def _is_late(self) -> bool:
         """Return whether the time is over. A search makes one trial, however long that takes."""

@@ -163,6 +163,14 @@ def test_time_that_is_over_ends_a_search_after_its_first_trial(bench, searching)
     assert report["counts"] == {"done": 1}
 
 
+def test_the_last_trainings_are_reckoned_by_the_rows_that_they_learn_from(bench, searching, monkeypatch):
+    shares = []
+    monkeypatch.setattr("mlopsfw.steps.search._report", lambda work, *_: shares.append(work.last_share) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        searching()
+    assert shares == [(96 + 120) / (48 + 48)]
+
+
 def test_a_grid_tries_every_point_once(bench, searching):
     grid = '"small.num_leaves" = { choices = [2, 4] }, features = { choices = [["a"], ["a", "b"]] }'
     bench.edit("mlopsfw.toml", TOML.partition("space = ")[2].partition("\n")[0], f"{{ {grid} }}")

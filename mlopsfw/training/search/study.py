@@ -65,9 +65,10 @@ class Study:
         if trainer is None:
             return None
         study = self._studies[trainer]
-        if not study.trials and (start := self._space.start(trainer)):
+        count = sum(name == trainer for name, _ in self._trials.values())
+        if not count and (start := self._space.start(trainer)):
             study.enqueue_trial({name: label_of(value) for name, value in start.items()})
-        study.sampler = self._sampler(len(study.trials))
+        study.sampler = self._sampler(count)
         return self._ask(number, trainer)
 
     def repeat(self, number: int, params: Mapping[str, Any]) -> dict[str, Any]:
