@@ -11,7 +11,7 @@ import msgspec
 from mlopsfw.worker import Extras
 from mlopsfw_deployer_http.message import Answer, Lengthy, Refusal, Request, encode
 from mlopsfw_deployer_http.pieces import GAP, Steps, encoded, filled, freed
-from mlopsfw_deployer_http.strict import check_rows, read, read_in_steps
+from mlopsfw_deployer_http.strict import check_rows, explained_in_time, read, read_in_steps
 
 if TYPE_CHECKING:
     import numpy as np
@@ -113,7 +113,8 @@ def infer_in_steps(scorer: Scorer, request: Request) -> Steps[Answer]:
     columns = check_rows(_columns(asked, scorer), explain=extras.explain)
     names = _wanted(asked.outputs, scorer.names(extras))
     yield
-    parts = yield from scorer.score_in_steps(columns, asked.id, _event_time(asked.parameters), extras)
+    scores = scorer.score_in_steps(columns, asked.id, _event_time(asked.parameters), extras)
+    parts = yield from explained_in_time(scores, explain=extras.explain)
     yield from freed([*columns.values(), *(tensor.data for tensor in asked.inputs)])
     lists = [(yield from encoded(part.ids for part in parts))]
     for name in names:

@@ -9,7 +9,7 @@ import msgspec
 from mlopsfw.worker import Extras
 from mlopsfw_deployer_http.message import Answer, Lengthy, Refusal, Request, encode
 from mlopsfw_deployer_http.pieces import GAP, Steps, encoded, filled, freed
-from mlopsfw_deployer_http.strict import check_rows, read, read_in_steps
+from mlopsfw_deployer_http.strict import check_rows, explained_in_time, read, read_in_steps
 
 if TYPE_CHECKING:
     from mlopsfw.worker import Scorer
@@ -85,7 +85,8 @@ def invoke_in_steps(scorer: Scorer, request: Request) -> Steps[Answer]:
         asked.inputs,
     )
     yield from freed(each for each in rows if isinstance(each, list))
-    parts = yield from scorer.score_in_steps(columns, asked.params.id, asked.params.event_time, asked.params.extras)
+    scores = scorer.score_in_steps(columns, asked.params.id, asked.params.event_time, asked.params.extras)
+    parts = yield from explained_in_time(scores, explain=asked.params.explain)
     yield from freed(columns.values())
     predictions = yield from encoded(_predictions(part.lists) for part in parts)
     ids = yield from encoded(part.ids for part in parts)

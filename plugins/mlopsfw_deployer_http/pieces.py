@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from collections.abc import Generator, Iterable
 from typing import Any, TypeVar
 
@@ -97,6 +98,22 @@ def _first_elements(window: bytes) -> tuple[list[Any], int]:
             return _list(b"[%b]" % window[: size - 1]), size
     fitting = _ELEMENTS.match(window)
     return (_list(b"[%b]" % fitting[0][:-1]), fitting.end()) if fitting else ([], 0)
+
+
+def within(steps: Steps[T], seconds: float, refusal: Exception) -> Steps[T]:
+    """Take steps, and raise `refusal` once they have taken so many seconds together, those between them aside."""
+    spent = 0.0
+    while True:
+        begun = time.monotonic()
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        spent += time.monotonic() - begun
+        if spent > seconds:
+            raise refusal
+        yield
 
 
 def encoded(parts: Iterable[list[Any]]) -> Steps[list[bytes]]:

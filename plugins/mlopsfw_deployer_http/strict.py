@@ -10,12 +10,13 @@ import msgspec
 
 from mlopsfw.formats import json_fault
 from mlopsfw_deployer_http.message import JSON, Refusal, Request
-from mlopsfw_deployer_http.pieces import Steps, decoded
+from mlopsfw_deployer_http.pieces import Steps, decoded, within
 
 T = TypeVar("T")
 
 MOST_ROWS = 1_000_000  # of a request: a row takes hundreds of bytes of memory, however short it is in the body
 MOST_EXPLAINED = 1_000  # each costs hundreds of answers
+_PATIENCE = 10.0  # seconds that explanations of one request may take: far less than what counts as a hang
 _LONGEST_INT = 400  # digits; Python reads at most 4300, and no column holds 20
 
 
@@ -56,6 +57,12 @@ def check_rows(columns: dict[str, list[Any]], *, explain: bool = False) -> dict[
     if rows > most:
         raise Refusal(413, f"the body holds {rows} rows{what}; send at most {most} at a time")
     return columns
+
+
+def explained_in_time(parts: Steps[T], *, explain: bool) -> Steps[T]:
+    """Return scores with explanations, if those are asked for, in time. Raise `Refusal` where they take too long."""
+    late = Refusal(413, f"the explanations take longer than {_PATIENCE:g} s; send fewer rows at a time")
+    return (yield from (within(parts, _PATIENCE, late) if explain else parts))
 
 
 def _check_kind(request: Request) -> None:

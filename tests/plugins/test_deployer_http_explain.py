@@ -13,6 +13,7 @@ from serving import ROW, RuleBundle, RunningServer, ask, infer_body
 from mlopsfw.capturelog import appendlog
 from mlopsfw.capturelog.records import decode_record
 from mlopsfw.errors import UsageError
+from mlopsfw_deployer_http import strict
 from mlopsfw_deployer_http.strict import MOST_EXPLAINED
 
 INFER = "/v2/models/delay/infer"
@@ -94,6 +95,18 @@ def test_short_requests_are_answered_while_a_short_body_is_explained(server):
         waits.append(time.monotonic() - sent)
     assert time.monotonic() - begun > 0.3
     assert np.median(waits) < 0.05
+
+
+@pytest.mark.parametrize("path", [INFER, "/invocations"])
+def test_explanations_that_take_too_long_are_refused_before_they_count_as_a_hang(server, monkeypatch, path):
+    monkeypatch.setattr(strict, "_PATIENCE", 0.2)
+    server.service._scorer._bundle.seconds = 0.05
+    body = explained(500) if path == INFER else {"dataframe_records": [ROW] * 500, "params": {"explain": True}}
+    begun = time.monotonic()
+    status, answer = post(server, path, body)
+    assert (status, answer["error"]) == (413, "the explanations take longer than 0.2 s; send fewer rows at a time")
+    assert time.monotonic() - begun < 1.5
+    assert post(server, INFER, explained(1))[0] == 200
 
 
 def test_a_model_that_cannot_be_explained_and_a_wrong_parameter_are_400_in_words(server, monkeypatch):

@@ -3,7 +3,7 @@
 A value is the mean of what an input adds when it joins those before it, over 32 orders of the inputs, each with a background row for those
 that have not joined (Štrumbelj & Kononenko, Explaining prediction models and individual predictions with feature contributions, 2014,
 algorithm 2). An order and its reverse are both taken (Mitchell et al., Sampling Permutations for Shapley Value Estimation, 2022, section
-4.1). A row costs 32 · (inputs - 1) answers, and the values add up to its answer exactly, whatever the sample.
+4.1). A row costs 32 · (inputs - 1) answers, above 100 inputs fewer, and the values add up to its answer exactly, whatever the sample.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.bundle import Manifest
 
 Arrays = Mapping[str, np.ndarray]
+_VALUES = 160_000  # of a row's inputs, over half of the orders
 _AT_ONCE = 1 << 16  # rows that the model is asked about
 _FLOOR = 1e-6  # of a probability: a forest may answer 0, whose logarithm is no number
 
@@ -30,7 +31,7 @@ class Sampled:
     Args:
         manifest: The model's.
         answers: Its answers to columns, as `Model.predict` gets and returns them.
-        rows: Background rows, an even number.
+        rows: Background rows, an even number. Above 100 inputs fewer of them are used, so that the cost of a row does not grow.
 
     Raises:
         UsageError: The answers of such a model are no sums of what each input adds.
@@ -38,10 +39,11 @@ class Sampled:
 
     def __init__(self, manifest: Manifest, answers: Callable[[Arrays], Arrays], rows: Arrays) -> None:
         _check(manifest)
-        self._manifest, self._answers, self._rows = manifest, answers, rows
+        self._manifest, self._answers = manifest, answers
         self._names = [column.name for column in manifest.inputs]
-        self._base = self._sums(rows)
-        count = len(self._base)
+        count = min(len(rows[self._names[0]]), 2 * max(1, _VALUES // len(self._names) ** 2))
+        self._rows = {name: values[:count] for name, values in rows.items()}
+        self._base = self._sums(self._rows)
         draw = np.random.Generator(np.random.PCG64(0))
         half = [draw.permutation(len(self._names)) for _ in range(count // 2)]
         self._orders = np.stack([*half, *(order[::-1] for order in half)])

@@ -90,3 +90,20 @@ def test_a_certain_answer_has_finite_values():
 def test_what_cannot_be_explained_is_refused(wrong, said):
     with pytest.raises(UsageError, match=said):
         Sampled(wrong, entangled, draw(32))
+
+
+@pytest.mark.parametrize(("inputs", "asked"), [(100, 32 * 99), (200, 8 * 199), (1000, 2 * 999)])
+def test_many_inputs_have_fewer_orders_and_still_add_up(inputs, asked):
+    names = [f"x{number}" for number in range(inputs)]
+    made, sizes = np.random.default_rng(0), []
+
+    def answers(columns):
+        sizes.append(len(columns["x0"]))
+        return {"out": sum(columns.values())}
+
+    sampled = Sampled(manifest(names=names), answers, {name: made.normal(size=32) for name in names})
+    row = {name: made.normal(size=1) for name in names}
+    sizes.clear()
+    values = sampled.explain(row)
+    assert max(sizes) == asked
+    assert sum(values.values()) == pytest.approx(answers(row)["out"])
