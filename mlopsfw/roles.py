@@ -91,6 +91,7 @@ from mlopsfw.pipeline.graph.parts import (
     Trainers,
 )
 from mlopsfw.pipeline.graph.step import BundleFolder, StepContext
+from mlopsfw.training.import_path import build_object, import_object
 
 __all__ = [
     "API_VERSION",
@@ -196,12 +197,14 @@ __all__ = [
     "TrainingData",
     "TrainingTask",
     "Window",
+    "build_object",
     "check_key",
     "check_name",
     "check_options",
     "check_prefix",
     "check_size",
     "hookimpl",
+    "import_object",
     "interrupt",
     "nearest",
     "open_store",

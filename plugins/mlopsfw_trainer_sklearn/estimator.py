@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +11,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
 from mlopsfw.errors import UsageError
-from mlopsfw.roles import nearest
+from mlopsfw.roles import build_object
 
 if TYPE_CHECKING:
     from mlopsfw_trainer_sklearn import SklearnConfig
@@ -24,16 +22,7 @@ _SEEDS = 2**32
 def make_estimator(config: SklearnConfig) -> Any:
     """Return a new estimator. Raise `UsageError` if the options name none, or one that cannot be used."""
     key, target = ("estimator", config.estimator) if config.estimator else ("factory", config.factory)
-    make = _imported(target, key)
-    try:
-        inspect.signature(make).bind(**config.params)
-    except TypeError as error:
-        raise UsageError(f"{target} does not take the params {', '.join(config.params)}: {error}") from error
-    try:
-        made = make(**config.params)
-    except Exception as error:
-        error.add_note(f"raised by {key} = {target!r}")
-        raise
+    made = build_object(target, key, config.params)
     _check(made, target)
     return made
 
@@ -77,24 +66,6 @@ def seed_all(estimator: Any, seed: int) -> None:
     params = estimator.get_params(deep=True)
     unset = [name for name, value in params.items() if name.rpartition("__")[2] == "random_state" and value is None]
     estimator.set_params(**dict.fromkeys(unset, seed % _SEEDS))
-
-
-def _imported(target: str, key: str) -> Any:
-    module_name, _, path = target.partition(":")
-    if not all(part.isidentifier() for part in (*module_name.split("."), *path.split("."))):
-        hint = "Write `module:name`, such as sklearn.linear_model:Ridge."
-        raise UsageError(f"{key} = {target!r} does not name a class or a function of a module", hint=hint)
-    try:
-        found: Any = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f"{key} = {target!r}: there is no module {error.name!r}", hint="Write `module:name`."
-        ) from error
-    for part in path.split("."):
-        if not hasattr(found, part):
-            raise UsageError(f"{key} = {target!r}: {module_name} has no {part!r}", hint=nearest(part, dir(found)))
-        found = getattr(found, part)
-    return found
 
 
 def _check(made: Any, target: str) -> None:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mlopsfw.errors import UsageError
+from mlopsfw.roles import build_object, import_object
 
 if TYPE_CHECKING:
     from mlopsfw_trainer_torch import TorchConfig
@@ -55,16 +56,7 @@ class UserNetwork(nn.Module):
 
 def build_module(config: TorchConfig, outputs: int) -> UserNetwork:
     """Return the configured module, untrained. Raise `UsageError` if it is no module, or has nothing to learn."""
-    make = imported(config.module)
-    try:
-        inspect.signature(make).bind(**config.params)
-    except TypeError as error:
-        raise UsageError(f"{config.module} does not take the params {', '.join(config.params)}: {error}") from error
-    try:
-        module = make(**config.params)
-    except Exception as error:
-        error.add_note(f"raised by module = {config.module!r}")
-        raise
+    module = build_object(config.module, "module", config.params)
     if not isinstance(module, nn.Module):
         raise UsageError(f"module = {config.module!r} gives a {type(module).__name__}, which is no torch.nn.Module")
     if not any(each.requires_grad for each in module.parameters()):
@@ -102,7 +94,7 @@ def _tried(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
 
 def loss_function(config: TorchConfig) -> Loss:
     """Return the user's loss as the loop calls it: weights are left out where there are none."""
-    function = imported(config.loss)
+    function = import_object(config.loss, "loss")
 
     def loss(output: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
         result: Tensor = function(output, target) if weight is None else function(output, target, weight)
@@ -113,12 +105,12 @@ def loss_function(config: TorchConfig) -> Loss:
 
 def heeds_weights(config: TorchConfig) -> bool:
     """Return whether the loss takes weights: the task's own does, a user's if it has a third argument."""
-    return not config.loss or len(inspect.signature(imported(config.loss)).parameters) >= _WEIGHTED
+    return not config.loss or len(inspect.signature(import_object(config.loss, "loss")).parameters) >= _WEIGHTED
 
 
 def transform_of(config: TorchConfig) -> Callable[..., tuple[Tensor, ...]]:
     """Return the user's transform of a training batch. It keeps shapes and types, else the call raises `UsageError`."""
-    function = imported(config.transform)
+    function = import_object(config.transform, "transform")
 
     def transform(*inputs: Tensor) -> tuple[Tensor, ...]:
         made = _tried(config.transform, function, *inputs)
@@ -132,20 +124,6 @@ def transform_of(config: TorchConfig) -> Callable[..., tuple[Tensor, ...]]:
         return outputs
 
     return transform
-
-
-def imported(target: str) -> Any:
-    """Return the class or function that `module:name` names. Raise `UsageError` if there is none."""
-    module_name, _, path = target.partition(":")
-    try:
-        value: Any = importlib.import_module(module_name)
-        for part in path.split("."):
-            value = getattr(value, part)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UsageError(
-            f"{target!r} cannot be imported: {error}", hint="Write `module:name`, such as acme.nets:Net."
-        ) from error
-    return value
 
 
 def source_digest(config: TorchConfig) -> str:

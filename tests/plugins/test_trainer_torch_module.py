@@ -116,7 +116,7 @@ def test_equal_trainings_give_equal_files_and_a_transform_or_loss_gives_others(t
         ({"module": "nets:Nothing"}, "nets:Nothing has no parameters to learn"),
         ({"module": "nets:Exploding"}, "gives a Exploding, which is no torch.nn.Module"),
         ({"module": "nets:Columns"}, r"nets:Columns cannot take float32 \[2, 4\]: .*'b'"),
-        ({"module": "nets:Missing"}, "'nets:Missing' cannot be imported"),
+        ({"module": "nets:Missing"}, "module = 'nets:Missing': nets has no 'Missing'"),
         ({"loss": "nets:each_row"}, r"nets:each_row of the output of nets:Dense is float32 \[2\], not one number"),
         ({"transform": "nets:longer"}, r"nets:longer makes float32 \[2, 8\] of float32 \[2, 4\]"),
         ({"loss": "nets:smoothed", "class_weights": "balanced"}, "nets:smoothed takes no weights"),
