@@ -69,7 +69,8 @@ class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as ru
         self._project = project if isinstance(project, Project) else Project.open(project)
         self._open = contextlib.ExitStack()
         self._began, self._ended = time.monotonic(), False
-        self._stream.append(RunStarted(pipeline=self.name, params=self._params, kind="script", process=identity()))
+        started = RunStarted(pipeline=self.name, params=self._params, kind="script", process=identity())
+        self._stream.append(started, expecting=0)  # the id is new: nothing need be read first
         self._log = MetricLog(self._project.private_folder("runs") / self.id / "metrics.jsonl")
 
     @property

@@ -19,6 +19,7 @@ from mlopsfw.kernel.base.errors import UsageError
 
 PREFIX = "system/"
 _VARIABLE, _DEFAULT = "MLOPSFW_SYSTEM_METRICS", 10.0
+_TICK, _IDLE = 1.0, 10  # seconds that the thread sleeps at most, and how often it wakes without a run before it ends
 _MIB = 1 << 20
 _PROC = Path("/proc")
 
@@ -50,18 +51,22 @@ class _Sampled:
     """A log that gets samples."""
 
     def __init__(self, log: Log, seconds: float) -> None:
-        self.log, self.seconds, self.began = log, seconds, time.monotonic()
-        self.due = self.began + seconds
-        self.usage = Usage()
+        self._log, self._seconds, self._began = log, seconds, time.monotonic()
+        self.due = self._began + seconds / 10  # then the counters are read that the first sample is compared with
+        self._usage: Usage | None = None
 
     def sample(self, now: float) -> None:
-        for name, value in self.usage.read(now).items():
-            self.log.log(PREFIX + name, value, round(now - self.began, 2))
-        self.due = now + self.seconds
+        """Log what is used, and say when to be called again."""
+        if self._usage is None:
+            self._usage, self.due = Usage(), self._began + self._seconds
+            return
+        for name, value in self._usage.read(now).items():
+            self._log.log(PREFIX + name, value, round(now - self._began, 2))
+        self.due = now + self._seconds
 
 
 class _Sampler:
-    """The thread that samples. It ends when no run is open."""
+    """The thread that samples. It ends when no run has been open for a while: a thread for each of many short runs would cost more than they do."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -69,29 +74,32 @@ class _Sampler:
         self._thread: threading.Thread | None = None
 
     def add(self, run: _Sampled) -> None:
+        """Sample for a run."""
         with self._changed:
             self._runs.append(run)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="mlopsfw-system-metrics", daemon=True)
                 self._thread.start()
-            self._changed.notify()
+            elif run.due < time.monotonic() + _TICK:
+                self._changed.notify()
 
     def remove(self, run: _Sampled) -> None:
         """Stop sampling for a run; none is under way when this returns."""
         with self._changed:
             if run in self._runs:  # a forked process has none of its parent's
                 self._runs.remove(run)
-                self._changed.notify()
 
     def _work(self) -> None:
         with self._changed:
-            while self._runs:
+            idle = 0
+            while idle < _IDLE:
                 now = time.monotonic()
                 for run in [each for each in self._runs if each.due <= now]:
                     run.due = math.inf  # one that fails gets no more
                     with suppress(Exception):
                         run.sample(now)
-                self._changed.wait(min(max(0.0, min(each.due for each in self._runs) - now), threading.TIMEOUT_MAX))
+                idle = 0 if self._runs else idle + 1
+                self._changed.wait(max(0.0, min([_TICK, *(each.due - now for each in self._runs)])))
             self._thread = None
 
 

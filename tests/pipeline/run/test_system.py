@@ -24,8 +24,8 @@ def wait(condition, seconds=30):
     assert condition()
 
 
-def sampler_runs():
-    return any(thread.name == "mlopsfw-system-metrics" for thread in threading.enumerate())
+def threads():
+    return [thread for thread in threading.enumerate() if thread.name == "mlopsfw-system-metrics"]
 
 
 def test_a_run_has_processor_and_memory_by_seconds_since_it_began_and_no_last_value(project):
@@ -36,7 +36,17 @@ def test_a_run_has_processor_and_memory_by_seconds_since_it_began_and_no_last_va
     for metric in project.runs.metrics(run.id):
         assert metric.name == "loss" or (metric.number >= 0 and 0 <= metric.step < 60)
     assert set(project.runs.get(run.id).metrics) <= {"loss"}
-    wait(lambda: not sampler_runs())
+
+
+def test_the_thread_serves_many_runs_and_ends_when_none_has_been_open_for_a_while(project, monkeypatch):
+    monkeypatch.setattr(system, "_TICK", 0.01)
+    wait(lambda: not threads())  # of other tests
+    seen = set()
+    for _ in range(5):
+        with start_run(project=project, system_seconds=60):
+            seen.update(threads())
+    assert len(seen) == 1
+    wait(lambda: not threads())
 
 
 def test_two_runs_share_a_thread_and_each_has_its_own_interval(project):
@@ -45,19 +55,19 @@ def test_two_runs_share_a_thread_and_each_has_its_own_interval(project):
         start_run(project=project, system_seconds=60) as seldom,
     ):
         wait(lambda: project.runs.metrics(often.id) or often.log_metric("x", 1))
-        assert sum(thread.name == "mlopsfw-system-metrics" for thread in threading.enumerate()) == 1
+        assert len(threads()) == 1
     assert project.runs.metrics(seldom.id) == []
 
 
 def test_without_an_interval_the_environment_says_it_and_nought_is_off(project, monkeypatch):
     with start_run(project=project):
-        assert not sampler_runs()
+        assert system._sampler._runs == []
     monkeypatch.setenv("MLOPSFW_SYSTEM_METRICS", "2.5")
     assert interval() == 2.5
     monkeypatch.delenv("MLOPSFW_SYSTEM_METRICS")
     assert interval() == 10.0
     with start_run(project=project):
-        assert sampler_runs()
+        assert len(system._sampler._runs) == 1
 
 
 @pytest.mark.parametrize("given", ["ten", "-1", "nan", "inf"])
