@@ -236,9 +236,9 @@ def _records(lines: Iterable[bytes]) -> Iterator[Metric]:
             yield _decoder.decode(line)
 
 
-def read_segment(data: bytes) -> Iterator[Metric]:
-    """Yield the metrics of a segment."""
-    yield from map(_decoder.decode, data.splitlines())
+def read_segment(data: bytes) -> list[Metric]:
+    """Return the metrics of a segment."""
+    return _decoder.decode_lines(data)
 
 
 # -- what user code calls ------------------------------------------------------------------------------------------------------
