@@ -247,6 +247,20 @@ def evaluate(task: str, labels: np.ndarray, outputs: np.ndarray) -> dict[str, fl
     return OWN.evaluate(task, labels, {"": outputs})
 
 
+def evaluate_set(name: str, task: str, labels: np.ndarray, outputs: np.ndarray) -> dict[str, float]:
+    """Return mlopsfw's own metrics of a trainer's rows as the trainer reports them, such as `valid_auc`. Those that are not finite are left out.
+
+    Args:
+        name: Of the rows, such as `valid`.
+        task: `binary`, `multiclass` or `regression`.
+        labels: Codes or numbers `[rows]` of any numeric type.
+        outputs: As for `evaluate`.
+    """
+    codes = labels if task == "regression" else labels.astype(np.int64)
+    values = evaluate(task, codes, outputs)
+    return {f"{name}_{metric}": value for metric, value in values.items() if math.isfinite(value)}
+
+
 @hookimpl
 def mlopsfw_metrics() -> Iterable[Provider[Metric]]:
     """Offer mlopsfw's own metrics."""

@@ -133,10 +133,8 @@ class LightGbmTrainer:
         metrics: dict[str, float] = {}
         for name, each in sets.items():
             some = sample_of(each)
-            labels = some.labels if task.task == "regression" else some.labels.astype(np.int64)
             outputs = predictions(booster, some.numbers, self._config.num_threads)
-            computed = evaluation.evaluate(task.task, labels, outputs)
-            metrics |= {f"{name}_{metric}": value for metric, value in computed.items() if math.isfinite(value)}
+            metrics |= evaluation.evaluate_set(name, task.task, some.labels, outputs)
         return metrics
 
     def _facts(

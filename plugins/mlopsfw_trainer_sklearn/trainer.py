@@ -199,5 +199,4 @@ def _check_made_up(estimator: Any, golden: pl.DataFrame, task: str) -> None:
 
 def _metrics(estimator: Any, task: TrainingTask, rows: _Rows, which: str) -> dict[str, float]:
     labels = class_codes(rows.labels, rows.classes) if rows.classes else numbers(rows.labels)
-    computed = evaluation.evaluate(task.task, labels, outputs_of(estimator, rows.frame, task.task))
-    return {f"{which}_{metric}": value for metric, value in computed.items() if math.isfinite(value)}
+    return evaluation.evaluate_set(which, task.task, labels, outputs_of(estimator, rows.frame, task.task))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -202,8 +201,7 @@ def _metrics(training: Training, problem: Problem) -> dict[str, float]:
                 for part in measured(rows)
             ]
             labels, outputs = (np.concatenate(each) for each in zip(*parts, strict=True))
-            computed = evaluation.evaluate(problem.target.task, labels, outputs)
-            metrics |= {f"{name}_{metric}": value for metric, value in computed.items() if math.isfinite(value)}
+            metrics |= evaluation.evaluate_set(name, problem.target.task, labels, outputs)
     return metrics
 
 

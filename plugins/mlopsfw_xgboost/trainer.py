@@ -166,7 +166,5 @@ def _metrics(booster: xgboost.Booster, task: TrainingTask, sets: _Sets) -> dict[
     metrics: dict[str, float] = {}
     for name, each in sets.items():
         rows = sample_of(each)
-        labels = rows.labels if task.task == "regression" else rows.labels.astype(np.int64)
-        computed = evaluation.evaluate(task.task, labels, predictions(booster, rows.numbers))
-        metrics |= {f"{name}_{metric}": value for metric, value in computed.items() if math.isfinite(value)}
+        metrics |= evaluation.evaluate_set(name, task.task, rows.labels, predictions(booster, rows.numbers))
     return metrics
