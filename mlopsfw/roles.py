@@ -32,7 +32,16 @@ from mlopsfw.kernel.roles.deployer import (
     Scores,
 )
 from mlopsfw.kernel.roles.derived import Call, Column, Constant, Derived, DerivedType, Expression, Find
-from mlopsfw.kernel.roles.engine import Engine, EngineAbility, Failure, Handle, Resources, StepResult, StepSpec
+from mlopsfw.kernel.roles.engine import (
+    Engine,
+    EngineAbility,
+    Failure,
+    Handle,
+    Launcher,
+    Resources,
+    StepResult,
+    StepSpec,
+)
 from mlopsfw.kernel.roles.event import Event
 from mlopsfw.kernel.roles.hookspecs import (
     PROJECT,
@@ -145,6 +154,7 @@ __all__ = [
     "Host",
     "Http",
     "HttpAnswer",
+    "Launcher",
     "Manifest",
     "Metric",
     "Metrics",

@@ -16,6 +16,7 @@ import msgspec
 from mlopsfw.kernel.roles.engine import StepResult, StepSpec
 
 if TYPE_CHECKING:
+    from mlopsfw.kernel.roles.engine import Launcher
     from mlopsfw.kernel.roles.event import Event
     from mlopsfw.project.facade import Project
 
@@ -31,7 +32,7 @@ _projects: dict[tuple[str, str], _Opened] = {}
 """Projects that this process has open: a worker is used for step after step."""
 
 
-def execute(spec: bytes, *, shared: bool = False) -> bytes:
+def execute(spec: bytes, *, shared: bool = False, launcher: Launcher | None = None) -> bytes:
     """Run the attempt that `spec` (a `StepSpec` as JSON) describes; return a `StepResult` as JSON.
 
     What the step or the opening of the project raises is a failure in the result. An interrupt, or a spec that is none, raises.
@@ -40,6 +41,7 @@ def execute(spec: bytes, *, shared: bool = False) -> bytes:
         spec: What to run.
         shared: Whether other attempts, or mlopsfw itself, run in this process at the same time. Then the step has no folder,
             environment and log of its own: these are the process's.
+        launcher: Starts processes of the step on several nodes, if the engine can.
     """
     from mlopsfw.data.tables.readahead import bound_readahead
     from mlopsfw.pipeline.run.failure import failure_of
@@ -57,7 +59,7 @@ def execute(spec: bytes, *, shared: bool = False) -> bytes:
         )
     else:
         appended.clear()
-        result = runner.run(wanted, project.config.code, shared=shared)
+        result = runner.run(wanted, project.config.code, shared=shared, launcher=launcher)
         if shared:
             project.close()
         result = msgspec.structs.replace(result, events=tuple((event.stream, event.seq) for event in appended))

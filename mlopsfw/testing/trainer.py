@@ -27,6 +27,7 @@ from mlopsfw.features.recipe import derived_columns
 from mlopsfw.kernel.base.errors import MlopsfwError
 from mlopsfw.kernel.config import ProjectConfig
 from mlopsfw.kernel.roles.bundle import TASK_OUTPUTS, Runtime
+from mlopsfw.kernel.roles.engine import Launcher
 from mlopsfw.kernel.roles.training import Ability, TrainedModel, Trainer, TrainingTask
 from mlopsfw.models import bundle
 from mlopsfw.models.bundle.loaded import LoadedBundle
@@ -49,6 +50,7 @@ class Context:
     scratch: Path
     checkpoints: Path
     stop_at: int = 0
+    launcher: Launcher | None = None
     metrics: list[tuple[str, float, float | None]] = field(default_factory=list)
     shares: list[float] = field(default_factory=list)
 

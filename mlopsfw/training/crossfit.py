@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from mlopsfw.capturelog.classes import Class
+    from mlopsfw.kernel.roles.engine import Launcher
     from mlopsfw.kernel.roles.training import TrainedModel, Trainer, TrainingContext, TrainingData, TrainingTask
     from mlopsfw.models.bundle.loaded import LoadedBundle
     from mlopsfw.models.metrics import MetricSet
@@ -105,6 +106,11 @@ class FitContext:
     def checkpoints(self) -> Path:
         """A folder that is kept between attempts of this fit."""
         return self._folder(self.whole.checkpoints)
+
+    @property
+    def launcher(self) -> Launcher | None:
+        """The launcher of all."""
+        return self.whole.launcher
 
     def _folder(self, above: Path) -> Path:
         folder = above / self.name

@@ -193,7 +193,7 @@ class RayEngine(Engine):
         options: dict[str, Any] = self._options(spec.resources)
         if limits := thread_limits(spec.resources):
             options["runtime_env"] = {"env_vars": limits}
-        start = partial(self._attempt.options(**options).remote, msgspec.json.encode(spec))
+        start = partial(self._attempt.options(**options).remote, msgspec.json.encode(spec), self._config.cpus)
         handle = RayHandle(start, self._places, self._config.grace)
         self._handles = [h for h in self._handles if h.wait(0) is None] + [handle]
         return handle

@@ -9,10 +9,13 @@ import msgspec
 import ray
 
 from mlopsfw.roles import StepSpec
+from mlopsfw_engine_ray.group import RayLauncher
 
 
-def attempt(spec: bytes) -> bytes:
+def attempt(spec: bytes, cpus: float) -> bytes:
     """Run one attempt here; `spec` is a `StepSpec` as JSON, the answer a `StepResult`.
+
+    Processes that the step starts on other nodes get `cpus` cores each if they ask for none.
 
     The project is where Ray laid out its code: the folder that this process was started in. It is named by the module's
     own variable, since a step of ours may have changed the current folder.
@@ -23,7 +26,7 @@ def attempt(spec: bytes) -> bytes:
     os.environ["MLOPSFW_NODE"] = context.get_node_id()[:12]
     requested = msgspec.json.decode(spec, type=StepSpec)
     local = msgspec.structs.replace(requested, project=str(CODE))
-    return execute(msgspec.json.encode(local))
+    return execute(msgspec.json.encode(local), launcher=RayLauncher(cpus))
 
 
 CODE = Path.cwd()

@@ -83,37 +83,33 @@ class Checkpoints:
         Raises:
             StorageFull: The disk has no room for it. Earlier checkpoints are left as they were.
         """
-        data = save(_tensors_of(training))
-        p = training.progress
-        values = _Values(
-            identity=self._identity,
-            tensors=hashlib.sha256(data).hexdigest(),
-            epoch=p.epoch,
-            batch=p.batch,
-            step=p.step,
-            parts=p.parts,
-            halved=p.halved,
-            best=p.best,
-            best_epoch=p.best_epoch,
-            history=list(p.history),
-        )
-        temporary = self._folder / f"unfinished-{p.step:09d}-{p.batch}"
+        self.write(encoded(training, self._identity))
+
+    def write(self, checkpoint: bytes) -> None:
+        """Write a checkpoint that `encoded` has made, as `save` does."""
+        head, _, data = checkpoint.partition(b"\n")
+        values = msgspec.json.decode(head, type=_Values)
+        temporary = self._folder / f"unfinished-{values.step:09d}-{values.batch}"
         try:
-            self._write(temporary, f"step-{p.step:09d}-{p.epoch:06d}", data, values)
+            self._write(temporary, f"step-{values.step:09d}-{values.epoch:06d}", data, head)
         except OSError as error:
             shutil.rmtree(temporary, ignore_errors=True)
             if error.errno not in _FULL:
                 raise
-            raise self._full(p.step) from error
+            raise self._full(values.step) from error
         for old in self._found()[_KEPT:]:
             shutil.rmtree(old, ignore_errors=True)
+        self.restart_age()
+
+    def restart_age(self) -> None:
+        """Count the age from now."""
         self._last = time.monotonic()
 
-    def _write(self, temporary: Path, name: str, data: bytes, values: _Values) -> None:
+    def _write(self, temporary: Path, name: str, data: bytes, head: bytes) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         _write(temporary / _TENSORS, data)
-        _write(temporary / _VALUES, msgspec.json.encode(values))
+        _write(temporary / _VALUES, head)
         _sync(temporary)
         target = self._folder / name
         shutil.rmtree(target, ignore_errors=True)
@@ -130,25 +126,59 @@ class Checkpoints:
 
     def restore(self, training: Training) -> bool:
         """Restore `training` from its last complete checkpoint; return whether there was one."""
-        for folder in self._found():
-            state = self._read(folder)
-            if state is not None:
-                _restore(training, *state)
-                return True
-        return False
+        return restored(training, self.read(), self._identity)
+
+    def read(self) -> bytes:
+        """Return the last complete checkpoint of this training; empty if there is none."""
+        return next(filter(None, map(self._read, self._found())), b"")
 
     def _found(self) -> list[Path]:
         return sorted(self._folder.glob("step-*"), reverse=True)
 
-    def _read(self, folder: Path) -> tuple[_Values, dict[str, Tensor]] | None:
+    def _read(self, folder: Path) -> bytes:
         try:
-            values = msgspec.json.decode((folder / _VALUES).read_bytes(), type=_Values)
-            data = (folder / _TENSORS).read_bytes()
-            if values.identity != self._identity or hashlib.sha256(data).hexdigest() != values.tensors:
-                return None
-            return values, load(data)
-        except (OSError, msgspec.DecodeError, SafetensorError):
+            checkpoint = (folder / _VALUES).read_bytes() + b"\n" + (folder / _TENSORS).read_bytes()
+        except OSError:
+            return b""
+        return b"" if _decoded(checkpoint, self._identity) is None else checkpoint
+
+
+def encoded(training: Training, identity: str) -> bytes:
+    """Return a checkpoint: a line of JSON, then tensors as safetensors."""
+    data = save(_tensors_of(training))
+    p = training.progress
+    values = _Values(
+        identity=identity,
+        tensors=hashlib.sha256(data).hexdigest(),
+        epoch=p.epoch,
+        batch=p.batch,
+        step=p.step,
+        parts=p.parts,
+        halved=p.halved,
+        best=p.best,
+        best_epoch=p.best_epoch,
+        history=list(p.history),
+    )
+    return msgspec.json.encode(values) + b"\n" + data
+
+
+def restored(training: Training, checkpoint: bytes, identity: str) -> bool:
+    """Restore `training` from a checkpoint; return whether it is a complete one with this identity."""
+    state = _decoded(checkpoint, identity)
+    if state is not None:
+        _restore(training, *state)
+    return state is not None
+
+
+def _decoded(checkpoint: bytes, identity: str) -> tuple[_Values, dict[str, Tensor]] | None:
+    head, _, data = checkpoint.partition(b"\n")
+    try:
+        values = msgspec.json.decode(head, type=_Values)
+        if values.identity != identity or hashlib.sha256(data).hexdigest() != values.tensors:
             return None
+        return values, load(data)
+    except (msgspec.DecodeError, SafetensorError):
+        return None
 
 
 def _tensors_of(training: Training) -> dict[str, Tensor]:

@@ -81,6 +81,23 @@ def run_processes(
     Raises:
         MlopsfwError: As in one process; `PluginError` where they die again and again.
     """
+    folder = write_problem(config, task, problem, checkpoints, context)
+    code = _watch(_started(config.processes, folder), folder, context)
+    if (folder / _ERROR).exists():
+        raise error_of_json((folder / _ERROR).read_bytes())
+    if code:
+        lines = (folder / _LOG).read_text(errors="replace").strip().splitlines()
+        cause = next((line for line in reversed(lines) if "Error" in line), lines[-1] if lines else "")
+        raise errors.PluginError(
+            f"a process of the training died, again after {_RESTARTS} restarts: {cause.strip()[:300]}",
+            hint=f"The log of all processes: {folder / _LOG}. The last checkpoint is kept.",
+        )
+
+
+def write_problem(
+    config: TorchConfig, task: TrainingTask, problem: Problem, checkpoints: Checkpoints, context: TrainingContext
+) -> Path:
+    """Write what a process of the training needs; return the folder."""
     folder = context.scratch / "processes"
     folder.mkdir()
     target = problem.target
@@ -91,20 +108,11 @@ def run_processes(
     )  # fmt: skip
     (folder / _SPEC).write_bytes(msgspec.json.encode(spec))
     save_file(_named("train", problem.train) | _named("valid", problem.valid), folder / _ROWS)
-    code = _watch(_started(config.processes, folder), folder, context)
-    if (folder / _ERROR).exists():
-        raise _read_error(folder)
-    if code:
-        lines = (folder / _LOG).read_text(errors="replace").strip().splitlines()
-        cause = next((line for line in reversed(lines) if "Error" in line), lines[-1] if lines else "")
-        raise errors.PluginError(
-            f"a process of the training died, again after {_RESTARTS} restarts: {cause.strip()[:300]}",
-            hint=f"The log of all processes: {folder / _LOG}. The last checkpoint is kept.",
-        )
+    return folder
 
 
 def read_spec(folder: Path) -> Spec:
-    """Return what `run_processes` wrote."""
+    """Return what `write_problem` wrote."""
     return msgspec.json.decode((folder / _SPEC).read_bytes(), type=Spec)
 
 
@@ -168,9 +176,8 @@ class Reports:
 
 def write_error(folder: Path, error: errors.MlopsfwError) -> None:
     """Hand an error over. The first one counts."""
-    text = json.dumps([type(error).__name__, error.message, error.hint])
     temporary = folder / f"{_ERROR}.{os.getpid()}"
-    temporary.write_text(text)
+    temporary.write_bytes(error_to_json(error))
     temporary.replace(folder / _ERROR)
 
 
@@ -179,8 +186,14 @@ def has_error(folder: Path) -> bool:
     return (folder / _ERROR).exists()
 
 
-def _read_error(folder: Path) -> errors.MlopsfwError:
-    kind, message, hint = json.loads((folder / _ERROR).read_text())
+def error_to_json(error: errors.MlopsfwError) -> bytes:
+    """Return an error as a line of JSON."""
+    return json.dumps([type(error).__name__, error.message, error.hint]).encode()
+
+
+def error_of_json(text: bytes) -> errors.MlopsfwError:
+    """Return the error that `error_to_json` has written."""
+    kind, message, hint = json.loads(text)
     made: errors.MlopsfwError = getattr(errors, kind)(message, hint=hint)
     return made
 

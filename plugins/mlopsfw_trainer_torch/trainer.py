@@ -20,6 +20,7 @@ from mlopsfw_trainer_torch.export import check_export, export_onnx, export_weigh
 from mlopsfw_trainer_torch.importance import importance
 from mlopsfw_trainer_torch.launch import check_devices, run_processes
 from mlopsfw_trainer_torch.loop import Training
+from mlopsfw_trainer_torch.nodes import run_on_nodes
 from mlopsfw_trainer_torch.problem import Problem, prepare
 from mlopsfw_trainer_torch.rows import Rows, Target, balanced
 from mlopsfw_trainer_torch.schedule import schedule_of
@@ -61,7 +62,8 @@ class TorchTrainer:
             DataError: The rows are not usable for training.
             PluginError: The configured device does not exist.
         """
-        device = choose_device(self._config)
+        far = context.launcher if self._config.processes > 1 else None
+        device = choose_device(self._config) if far is None else torch.device("cpu")  # the nodes have the devices
         mixed = choose_mixed(self._config, device)
         check_devices(self._config, device)
         context.progress("preparing rows", 0.0)
@@ -72,7 +74,10 @@ class TorchTrainer:
         with repeatable(task.seed, self._config.threads, device, strict=not self._config.module):
             training = self.training(problem, task, device, mixed=mixed)
             checkpoints = Checkpoints(context.checkpoints, self._identity(problem, task, device, mixed=mixed))
-            if self._config.processes > 1:
+            if far is not None:
+                run_on_nodes(far, self._config, task, problem, checkpoints=checkpoints, context=context)
+                checkpoints.restore(training)
+            elif self._config.processes > 1:
                 run_processes(self._config, task, problem, checkpoints, context)
                 checkpoints.restore(training)
             elif checkpoints.restore(training):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _LOOKED = 0.5
 
 
-class _Silent:
+class Silent:
     """The context of a process that is not the first."""
 
     def log_metric(self, name: str, value: float, step: float | None = None) -> None:
@@ -48,22 +48,29 @@ def _main(folder: Path) -> None:
     _end_without(spec.parent)
     if has_error(folder):
         return
+    first = os.environ["RANK"] == "0"
+    context, kind = (Reports(folder), Checkpoints) if first else (Silent(), _Reading)
     try:
-        _train(spec, folder)
+        train(spec, folder, context, kind(Path(spec.checkpoints), spec.identity))
     except MlopsfwError as error:
         write_error(folder, error)
 
 
-def _train(spec: Spec, folder: Path) -> None:
+def train(spec: Spec, folder: Path, reports: Reports | Silent, checkpoints: Checkpoints) -> None:
+    """Train to the end as one of several processes.
+
+    Args:
+        spec: What to train.
+        folder: Has the rows.
+        reports: Takes metrics and progress.
+        checkpoints: Of the training; the first process writes them.
+    """
+    context = cast("TrainingContext", reports)
     device = choose_device(spec.config)
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
     peers = _joined(folder, device)
-    first = peers.rank == 0
-    context = cast("TrainingContext", Reports(folder) if first else _Silent())
-    kind = Checkpoints if first else _Reading
-    checkpoints = kind(Path(spec.checkpoints), spec.identity)
     mixed = choose_mixed(spec.config, device)
     with repeatable(spec.task.seed, spec.config.threads, device, strict=not spec.config.module):
         training = _trainer(spec).training(read_problem(spec, folder), spec.task, device, mixed=mixed, peers=peers)
@@ -76,7 +83,9 @@ def _train(spec: Spec, folder: Path) -> None:
 
 
 def _joined(folder: Path, device: torch.device) -> Group:
-    """Join the processes of this start. They meet in a file; only gloo and NCCL use sockets."""
+    """Join the processes of this start, if the launcher has not done so. They meet in a file; only gloo and NCCL use sockets."""
+    if dist.is_initialized():
+        return Group()
     rank, count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     meeting = folder / f"meeting-{os.environ['TORCHELASTIC_RESTART_COUNT']}"
     store = dist.FileStore(str(meeting), count)  # type: ignore[attr-defined]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import torch
@@ -109,25 +110,31 @@ exploding = Exploding()
 
 
 class Counted(nn.Module):
-    """A linear layer that notes the ids of the rows it learns from, and can end its process once.
+    """A linear layer that notes the ids of the rows it learns from, in a file for each start, and can end its process once.
 
     Args:
         folder: Where each process notes them.
         dies_at: The call at which the second process ends itself, the first time.
+        normalised: Whether a batch normalisation follows.
+        pause: Seconds of a call.
     """
 
-    def __init__(self, folder: str, dies_at: int = 0) -> None:
+    def __init__(self, folder: str, dies_at: int = 0, *, normalised: bool = False, pause: float = 0.0) -> None:
         super().__init__()
         self.layer, self.normal = nn.Linear(4, 3), nn.BatchNorm1d(3)
-        self.folder, self.dies_at, self.calls = Path(folder), dies_at, 0
+        self.normalised, self.pause = normalised, pause
+        self.folder, self.dies_at, self.calls, self.start = Path(folder), dies_at, 0, -1
 
     def forward(self, vector, number):
         if self.training:
-            rank, start = os.environ.get("RANK", "0"), os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-            with (self.folder / f"{rank}-{start}").open("a") as notes:
+            rank = os.environ.get("RANK", "0")
+            if self.start < 0:
+                self.start = len(list(self.folder.glob(f"{rank}-*")))
+            with (self.folder / f"{rank}-{self.start}").open("a") as notes:
                 notes.write(" ".join(str(each) for each in number.tolist()) + "\n")
+            time.sleep(self.pause)
             self.calls += 1
-            if (rank, start, self.calls) == ("1", "0", self.dies_at):
+            if (rank, self.start, self.calls) == ("1", 0, self.dies_at):
                 os.kill(os.getpid(), signal.SIGKILL)
         output = self.layer(vector)
-        return self.normal(output) if self.dies_at else output
+        return self.normal(output) if self.normalised else output

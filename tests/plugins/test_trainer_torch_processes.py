@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import msgspec
@@ -10,10 +12,12 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+import torch.distributed as dist
 from safetensors.torch import load_file
 
 from mlopsfw.data.tables.handle import TableHandle
 from mlopsfw.errors import DataError, PluginError
+from mlopsfw.kernel.roles.engine import Resources
 from mlopsfw.kernel.roles.training import TrainingTask
 from mlopsfw.testing.trainer import Context, training_rows, training_task
 from mlopsfw_trainer_torch import TorchConfig
@@ -91,16 +95,21 @@ def test_more_processes_than_gpus_is_a_clear_error(tmp_path, monkeypatch):
         fit(tmp_path, "many", processes=200)
 
 
-def fit(tmp_path, name, **config):
+def fit(tmp_path, name, launcher=None, kept="", **config):
     (tmp_path / f"{name}-notes").mkdir()
     params = {"folder": str(tmp_path / f"{name}-notes"), **config.pop("params", {})}
-    context = Context.under(tmp_path, name)
+    context = Context.under(tmp_path, name, kept)
+    context.launcher = launcher
     trainer = ModuleTrainer(msgspec.structs.replace(NETS, params=params, **config))
     return trainer.fit(TASK, TableHandle.of(VECTORS), None, context), context
 
 
 def weights(model):
     return torch.cat([each.reshape(-1) for _, each in sorted(load_file(model.files["weights.safetensors"]).items())])
+
+
+def losses(context):
+    return [value for name, value, _ in context.metrics if name == "train_loss"]
 
 
 def notes(tmp_path, name):
@@ -111,15 +120,64 @@ def notes(tmp_path, name):
     }
 
 
+class OneNode:
+    """A launcher whose processes are this one. `stops` are the kept messages after which they start anew."""
+
+    def __init__(self, folder, stops=()):
+        self.folder, self.stops, self.starts, self.asked = folder, list(stops), 0, None
+
+    def launch(self, target, *, count, each, folder, receive, state):
+        self.asked, kept, again = (target, count, each), [state], True
+        module, _, function = target.partition(":")
+        while again:
+            self.starts, again = self.starts + 1, False
+            store = dist.FileStore(str(self.folder / f"store-{self.starts}"), 1)
+            dist.init_process_group("gloo", store=store, rank=0, world_size=1)
+            try:
+                getattr(import_module(module), function)(folder, kept[-1], partial(self.send, receive, kept))
+            except ConnectionError:
+                again = True
+            finally:
+                if dist.is_initialized():
+                    dist.destroy_process_group()
+
+    def send(self, receive, kept, message, *, keep=False):
+        receive(message)
+        if keep:
+            kept.append(message)
+            if len(kept) in self.stops:
+                self.stops.remove(len(kept))
+                raise ConnectionError
+
+
+def test_an_engines_launcher_trains_the_same_model_and_goes_on_at_the_last_checkpoint(tmp_path):
+    alone, before = fit(tmp_path, "alone")
+    launcher = OneNode(tmp_path, stops=[8, 15])
+    far, after = fit(tmp_path, "far", launcher, processes=2)
+    assert torch.equal(weights(alone), weights(far))
+    assert launcher.starts == 3
+    assert launcher.asked == ("mlopsfw_trainer_torch.nodes:join", 2, Resources(cpus=1.0))
+    assert [value for name, value, _ in after.metrics if name == "resumed_at_step"] == [7, 14]
+    assert losses(after) == losses(before)
+    seen, folder = notes(tmp_path, "far"), {"folder": str(tmp_path / "far-notes")}
+    again, _ = fit(tmp_path, "again", OneNode(tmp_path / "again"), "far/checkpoints", processes=2, params=folder)
+    assert torch.equal(weights(alone), weights(again))
+    assert notes(tmp_path, "far") == seen
+
+
+def test_an_error_on_a_node_is_the_error_of_one_process(tmp_path):
+    with pytest.raises(DataError, match="became nan in epoch"):
+        fit(tmp_path, "nan", OneNode(tmp_path), processes=2, loss="nets:exploding", epochs=9)
+
+
 @pytest.mark.nightly
 @pytest.mark.timeout(300)
 def test_two_processes_give_the_model_of_one_and_see_each_row_once_an_epoch(tmp_path):
     alone, before = fit(tmp_path, "alone")
     both, after = fit(tmp_path, "both", processes=2)
     assert torch.allclose(weights(alone), weights(both), atol=1e-3)
-    losses = [[value for name, value, _ in context.metrics if name == "train_loss"] for context in (before, after)]
-    assert losses[1] == pytest.approx(losses[0], abs=1e-5)
-    assert len(losses[1]) == 4
+    assert losses(after) == pytest.approx(losses(before), abs=1e-5)
+    assert len(losses(after)) == 4
     seen = notes(tmp_path, "both")
     assert set(seen) == {"0-0", "1-0"}
     steps = ROWS // 16
@@ -133,8 +191,8 @@ def test_two_processes_give_the_model_of_one_and_see_each_row_once_an_epoch(tmp_
 @pytest.mark.timeout(300)
 @pytest.mark.faults
 def test_a_worker_that_is_killed_costs_nothing(tmp_path):
-    whole, _ = fit(tmp_path, "whole", processes=2, params={"dies_at": 10_000})
-    killed, context = fit(tmp_path, "killed", processes=2, params={"dies_at": 15})
+    whole, _ = fit(tmp_path, "whole", processes=2, params={"normalised": True})
+    killed, context = fit(tmp_path, "killed", processes=2, params={"normalised": True, "dies_at": 15})
     assert set(notes(tmp_path, "killed")) == {"0-0", "1-0", "0-1", "1-1"}
     (resumed,) = (value for name, value, _ in context.metrics if name == "resumed_at_step")
     assert resumed >= 12

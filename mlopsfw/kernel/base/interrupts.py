@@ -1,9 +1,7 @@
 """Ctrl-C, told from a `KeyboardInterrupt` that some code raises by itself: only a signal is counted here.
 
-Python's own handler leaves no trace of why it raised. Ours raises the same exception and counts. It stands in only for
-Python's
-own: where a host program handles SIGINT itself, nobody can tell the two apart, and every `KeyboardInterrupt` is taken
-for real.
+Python's own handler leaves no trace of why it raised. Ours raises the same exception and counts. It stands in for that
+handler alone: where a host program handles SIGINT itself, every `KeyboardInterrupt` is taken for real.
 """
 
 from __future__ import annotations

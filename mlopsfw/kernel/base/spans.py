@@ -1,7 +1,6 @@
 """Dates, times and lengths of time as people and programs write them: the one place where a text becomes a moment.
 
-What an event's or a label's time may be is `mlopsfw.capturelog.times`'; this module only keeps out what has no place in
-a calendar.
+What the time of an event or a label may be says `mlopsfw.capturelog.times`; here the calendar is the only limit.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Find the line on which each key of a TOML text stands, so that an error can point at it.
 
-`tomllib` keeps no positions. This scanner reads only what it needs: headers and the keys of assignments; it never
-decides what a value is, and a text that it misreads costs a line number, not a wrong configuration.
+`tomllib` keeps no positions. This scanner reads headers and keys alone; a text that it misreads costs a line number.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import re
 from abc import abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
@@ -130,6 +131,20 @@ class Handle(Protocol):
 
     def cancel(self) -> None:
         """Stop the attempt: ask, then kill if it can. Returns when it can write no more, or will end by itself."""
+
+
+class Launcher(Protocol):
+    """Starts processes that work together on several nodes. An engine hands it to `mlopsfw.worker.execute`."""
+
+    def launch(
+        self, target: str, *, count: int, each: Resources, folder: Path, receive: Callable[[bytes], None], state: bytes
+    ) -> None:
+        """Call `module:function` in `count` processes; return when all are done. What `receive` raises ends them.
+
+        The function gets the path of a copy of `folder`, `state`, and `send(message, keep=False)`, which passes a message
+        to `receive`. torch's process group and torchrun's variables are set. If a process dies, all start anew, up to three
+        times, and their state is the last message that was kept.
+        """
 
 
 class Engine(Protocol):

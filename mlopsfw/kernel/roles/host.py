@@ -30,8 +30,7 @@ class Clock(Protocol):
 class Secrets(Protocol):
     """Secret references, resolved at use. Values never reach config, events or logs.
 
-    A reference is `env:NAME`, `file:/path`, or the scheme of a secret store and a target:
-    `vault:secret/data/db#password`.
+    A reference is `env:NAME`, `file:/path`, or the scheme of a secret store and a target: `vault:data/db#password`.
     """
 
     def is_reference(self, text: str) -> bool:

@@ -11,6 +11,7 @@ import msgspec
 from mlopsfw.kernel.base.lazy import lazy
 from mlopsfw.kernel.roles.bundle import OutputColumn, SignatureColumn
 from mlopsfw.kernel.roles.derived import Derived
+from mlopsfw.kernel.roles.engine import Launcher
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -81,6 +82,10 @@ class TrainingContext(Protocol):
     @property
     def checkpoints(self) -> Path:
         """A folder that is kept between attempts of this step in this run; resume from what is valid there."""
+
+    @property
+    def launcher(self) -> Launcher | None:
+        """Starts processes on other nodes; None where the engine has none: then a trainer starts them on this machine."""
 
     def log_metric(self, name: str, value: float, step: float | None = None) -> None:
         """Record a metric of the run."""

@@ -12,7 +12,7 @@ import msgspec
 
 from mlopsfw.kernel.base.lazy import lazy
 from mlopsfw.kernel.roles.artifact import Artifact
-from mlopsfw.kernel.roles.engine import Resources
+from mlopsfw.kernel.roles.engine import Launcher, Resources
 
 if TYPE_CHECKING:
     import polars as pl
@@ -82,6 +82,7 @@ class StepContext:
         values: Where inputs are read from, and values can be stored.
         metrics: Where `log_metric` writes.
         progress_file: Where `progress` leaves its last word for the display.
+        launcher: Starts processes of the step on several nodes, if the engine can.
     """
 
     run: str
@@ -98,6 +99,7 @@ class StepContext:
     values: StepValues
     metrics: MetricSink
     progress_file: Path
+    launcher: Launcher | None = None
     _shown: list[float] = field(default_factory=lambda: [float("-inf")], repr=False)
 
     def load(self, name: str, wanted: Any = None) -> Any:

@@ -12,7 +12,6 @@ import msgspec
 
 from mlopsfw.kernel.base.errors import Conflict, UnknownName, UsageError
 from mlopsfw.kernel.base.ids import new_run_id
-from mlopsfw.kernel.config.options import differing
 from mlopsfw.kernel.events.lease import Takeover
 from mlopsfw.kernel.roles.engine import Failure
 from mlopsfw.lineage import canonical
@@ -95,7 +94,7 @@ class Sessions:
     def _set_options(self, role: str, selection: Selection) -> dict[str, Any]:
         """Return the options of a provider that differ from their defaults: writing a default out changes nothing."""
         _, _, options = self._plugins.selected(role, selection, self._config)
-        return differing(options, selection.options)
+        return _differing(options, selection.options)
 
     def start(
         self,
@@ -320,3 +319,17 @@ def _remove_folder(coordinator: Coordinator) -> None:
 def as_json(outcome: Outcome) -> dict[str, Any]:
     """Return an outcome as JSON values."""
     return {name: msgspec.to_builtins(getattr(outcome, name)) for name in outcome.__dataclass_fields__}
+
+
+def _differing(record: msgspec.Struct, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those options of a table `given` by which the `record` that was read from it differs from its defaults."""
+    fields = {each.encode_name: each for each in msgspec.structs.fields(record)}
+    return {
+        name: value for name, value in given.items() if getattr(record, fields[name].name) != _default(fields[name])
+    }
+
+
+def _default(field: msgspec.structs.FieldInfo) -> Any:
+    if field.default is msgspec.NODEFAULT and field.default_factory is not msgspec.NODEFAULT:
+        return field.default_factory()
+    return field.default

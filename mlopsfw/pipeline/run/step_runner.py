@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -28,6 +29,7 @@ from mlopsfw.pipeline.run.source_imports import SourceImports
 if TYPE_CHECKING:
     from mlopsfw.data.datasets import Datasets
     from mlopsfw.kernel.roles.artifact import Artifact
+    from mlopsfw.kernel.roles.engine import Launcher
     from mlopsfw.kernel.services import Services
     from mlopsfw.models.registry import Registry
     from mlopsfw.pipeline.graph.model import Node
@@ -57,7 +59,15 @@ class StepRunner:
         self._services, self._sessions = services, sessions
         self._datasets, self._models, self._values = datasets, models, values
 
-    def run(self, spec: StepSpec, code: Sequence[str], *, debug: bool = False, shared: bool = False) -> StepResult:
+    def run(
+        self,
+        spec: StepSpec,
+        code: Sequence[str],
+        *,
+        debug: bool = False,
+        shared: bool = False,
+        launcher: Launcher | None = None,
+    ) -> StepResult:
         """Run one attempt.
 
         Args:
@@ -65,6 +75,7 @@ class StepRunner:
             code: The folders of the project's own modules, relative to its root.
             debug: Leave the terminal to the step and let its exception pass, for a debugger.
             shared: Leave alone what other attempts in this process use too: folder, environment and output.
+            launcher: Starts processes of the step on several nodes, if the engine can.
         """
         root = self._services.workspace.root
         folders = [str((root / folder).resolve()) for folder in code]
@@ -76,7 +87,7 @@ class StepRunner:
         try:
             alone = _shared_process(folders) if shared else _as_if_alone(root, folders)
             with alone as packages, contextlib.nullcontext() if debug or shared else _captured(log):
-                outputs = self._outputs(spec, folder, metrics, packages)
+                outputs = self._outputs(spec, folder, metrics, packages, launcher)
         except BaseException as error:
             if debug:
                 raise
@@ -94,14 +105,17 @@ class StepRunner:
             metrics=last,
         )
 
-    def _outputs(self, spec: StepSpec, folder: Path, metrics: MetricLog, packages: list[str]) -> dict[str, Artifact]:
+    def _outputs(
+        self, spec: StepSpec, folder: Path, metrics: MetricLog, packages: list[str], launcher: Launcher | None
+    ) -> dict[str, Artifact]:
         node = self._sessions.graph.nodes[step_of(spec.step)]
         if node.config.python:  # a plugin's step is in no module of the project's
             packages.append(_top(node.config.python.partition(":")[0]))
         if spec.joins:
             return Parts(self._values, self._datasets).join(spec.step, spec.outputs, spec.inputs)
         with scratch_folder(self._services.workspace, "step-") as scratch, logging_to(metrics):
-            values = _call(node, self._context(spec, node, folder, scratch, metrics))
+            context = replace(self._context(spec, node, folder, scratch, metrics), launcher=launcher)
+            values = _call(node, context)
             return {name: self._values.store(values[name], f"{spec.step}.{name}") for name in spec.outputs}
 
     def _context(self, spec: StepSpec, node: Node, folder: Path, scratch: Path, metrics: MetricLog) -> StepContext:
