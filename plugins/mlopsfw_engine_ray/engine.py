@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -75,8 +76,14 @@ class RayHandle:
         return msgspec.json.decode(ray.get(self._reference), type=StepResult)
 
     def wait(self, timeout: float | None = None) -> StepResult | None:
-        """Return the result, or None when `timeout` seconds pass first. A lost node is a lost attempt."""
-        return self._result if self._finished.wait(timeout) else None
+        """Return the result, or None when `timeout` seconds pass first. A lost node is a lost attempt.
+
+        An attempt that waits for another here lends its cores meanwhile, if that one runs: Ray sees its main thread wait.
+        """
+        end = None if timeout is None else time.monotonic() + timeout
+        if timeout != 0 and self._reference is not None and node.in_attempt():
+            ray.wait([self._reference], timeout=timeout, fetch_local=False)
+        return self._result if self._finished.wait(None if end is None else max(0.0, end - time.monotonic())) else None
 
     def cancel(self) -> None:
         """Ask the attempt to stop, which raises `KeyboardInterrupt` in it; then kill its process."""
@@ -127,17 +134,18 @@ class RayEngine(Engine):
     abilities: tuple[EngineAbility, ...] = ("isolate", "kill")
 
     def __init__(self, config: RayConfig, root: Path) -> None:
-        self._config = config
+        self._config, self._inside = config, node.in_attempt()
+        if not self._inside:  # an attempt that makes others uses its own connection, with the same code
+            self._connect(root)
+        self._attempt: Any = ray.remote(max_retries=0)(node.attempt)
+        self._handles: list[RayHandle] = []
+
+    def _connect(self, root: Path) -> None:
         if ray.is_initialized():
             raise PluginError(
                 "this process is connected to Ray already, with another working directory",
                 hint="Call ray.shutdown() before you run the pipeline.",
             )
-        self._connect(root)
-        self._attempt: Any = ray.remote(max_retries=0)(node.attempt)
-        self._handles: list[RayHandle] = []
-
-    def _connect(self, root: Path) -> None:
         environment = {
             "working_dir": str(root),
             "excludes": [*_NOT_SHIPPED, *self._config.exclude],
@@ -205,7 +213,8 @@ class RayEngine(Engine):
         for handle in self._handles:
             handle.cancel()
         self._handles = []
-        ray.shutdown()
+        if not self._inside:
+            ray.shutdown()
 
 
 _ROUNDING = 1e-9

@@ -22,11 +22,20 @@ def attempt(spec: bytes, cpus: float) -> bytes:
     """
     from mlopsfw.worker import execute
 
+    _running.append(True)
     context = ray.get_runtime_context()
     os.environ["MLOPSFW_NODE"] = context.get_node_id()[:12]
     requested = msgspec.json.decode(spec, type=StepSpec)
     local = msgspec.structs.replace(requested, project=str(CODE))
     return execute(msgspec.json.encode(local), launcher=RayLauncher(cpus))
+
+
+_running: list[bool] = []
+
+
+def in_attempt() -> bool:
+    """Return whether this process is one that Ray has started for attempts."""
+    return bool(_running)
 
 
 CODE = Path.cwd()

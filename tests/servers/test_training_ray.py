@@ -85,5 +85,10 @@ def test_two_nodes_give_the_loss_of_one_process_and_see_each_row_once_an_epoch(t
     assert set(seen) == {"0-0", "1-0"}
     steps = ROWS // 16
     for epoch in range(4):
-        ids = [int(i) for lines in seen.values() for line in lines[epoch * steps : (epoch + 1) * steps] for i in line.split()]
+        ids = [
+            int(i)
+            for lines in seen.values()
+            for line in lines[epoch * steps : (epoch + 1) * steps]
+            for i in line.split()
+        ]
         assert sorted(ids) == list(range(ROWS))
