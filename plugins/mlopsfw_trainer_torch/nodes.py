@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 
-from mlopsfw.errors import MlopsfwError
+from mlopsfw.errors import MlopsfwError, UsageError
 from mlopsfw.roles import Resources
 from mlopsfw_trainer_torch.checkpoint import Checkpoints, encoded, restored
 from mlopsfw_trainer_torch.launch import error_of_json, error_to_json, read_spec, write_problem
+from mlopsfw_trainer_torch.streamed import Streamed
 from mlopsfw_trainer_torch.worker import Silent, train
 
 if TYPE_CHECKING:
     from mlopsfw.roles import Launcher, TrainingContext, TrainingTask
     from mlopsfw_trainer_torch import TorchConfig
     from mlopsfw_trainer_torch.loop import Training
-    from mlopsfw_trainer_torch.trainer import Problem
+    from mlopsfw_trainer_torch.problem import Problem
 
 _CHECKPOINT, _ERROR = b"checkpoint", b"error"
 
@@ -46,8 +47,14 @@ def run_on_nodes(
     """Train to the end in `config.processes` processes; the last checkpoint has the result.
 
     Raises:
+        UsageError: The rows do not fit into `memory`.
         MlopsfwError: As in one process; what the launcher raises where they die again and again.
     """
+    if isinstance(problem.train, Streamed):
+        raise UsageError(
+            f"[trainer.torch] processes = {config.processes} on other nodes: they get a copy of the rows, which do not fit into `memory`",
+            hint="Set a larger memory, or processes = 1.",
+        )
 
     def receive(message: bytes) -> None:
         kind, _, rest = message.partition(b"\n")

@@ -64,3 +64,27 @@ def postgres_url():
         Path(folder).chmod(0o755)  # the server is another user
         with postgres(Path(folder) / "server") as url:
             yield url
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A Ray cluster of two nodes on this machine, with a core each."""
+    from ray_cluster import ray_cluster
+
+    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as folder, ray_cluster(Path(folder)) as started:
+        yield started
+
+
+@pytest.fixture
+def losable(cluster):
+    """The cluster, for a test that kills a node."""
+    yield cluster
+    cluster.heal()
+
+
+@pytest.fixture
+def root(tmp_path, s3_server, bucket, cluster):
+    """The folder of a project that the cluster can run."""
+    from ray_project import make_project
+
+    return make_project(tmp_path, s3_server, bucket, cluster)

@@ -58,38 +58,42 @@ class Node:
 @dataclass
 class Cluster:
     address: str
+    root: Path
     nodes: list[Node] = field(default_factory=list)
+
+    def heal(self) -> None:
+        """Start a node for each that was killed, at the same address."""
+        for number, node in enumerate(self.nodes):
+            if node.process.poll() is not None:
+                del self.nodes[number]
+                self.join(number)
+                self.nodes.insert(number, self.nodes.pop())
+
+    def join(self, number: int, tries: int = 3) -> None:
+        """Start a node and wait for it; `ray start` gives up after 30 s of a busy machine, and is then begun anew."""
+        where = ["--head", f"--port={self.address.partition(':')[2]}", "--include-dashboard=false"]
+        for _ in range(tries):
+            folder = self.root / f"n{len(list(self.root.iterdir()))}"
+            node = start(folder, f"127.0.0.{number + 1}", where if number == 0 else [f"--address={self.address}"])
+            self.nodes.append(node)
+            if joined(self, node):
+                return
+            node.stop()
+            self.nodes.remove(node)
+        raise AssertionError((node.folder / "output.txt").read_text())
 
 
 @contextmanager
 def ray_cluster(root: Path, nodes: int = 2):
     """Yield a cluster; node 0 is the head. `root` must be short: sockets lie below it."""
-    port = free_port()
-    cluster = Cluster(f"127.0.0.1:{port}")
+    cluster = Cluster(f"127.0.0.1:{free_port()}", root)
     try:
         for number in range(nodes):
-            where = (
-                ["--head", f"--port={port}", "--include-dashboard=false"]
-                if number == 0
-                else [f"--address={cluster.address}"]
-            )
-            join(cluster, root / f"n{number}", f"127.0.0.{number + 1}", where)
+            cluster.join(number)
         yield cluster
     finally:
         for node in reversed(cluster.nodes):
             node.stop()
-
-
-def join(cluster: Cluster, folder: Path, address: str, where: list[str], tries: int = 3) -> None:
-    """Start a node and wait for it; `ray start` gives up after 30 s of a busy machine, and is then begun anew."""
-    for attempt in range(tries):
-        node = start(folder.with_name(f"{folder.name}{'abc'[attempt]}"), address, where)
-        cluster.nodes.append(node)
-        if joined(cluster, node):
-            return
-        node.stop()
-        cluster.nodes.remove(node)
-    raise AssertionError((node.folder / "output.txt").read_text())
 
 
 def start(folder: Path, address: str, where: list[str]) -> Node:

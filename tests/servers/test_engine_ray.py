@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import os
 import socket
-import subprocess
-import sys
-import tempfile
-import time
-from pathlib import Path
 
 import pytest
+from ray_project import HELPERS, WORK, digests, outcome, run, start, steps_of, wait_for
 
 from mlopsfw.kernel.base.errors import PluginError
 from mlopsfw.project.facade import Project
@@ -19,88 +13,6 @@ from mlopsfw.testing.engine import EngineConformance
 from mlopsfw_engine_ray import RayConfig
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(300)]
-
-TOML = """
-[project]
-name = "cluster"
-
-[storage.object]
-url = "{bucket}/project"
-options = {options}
-
-[env.cluster.engine]
-use = "ray"
-[env.cluster.engine.ray]
-address = "{address}"
-grace = 1
-
-[steps.rows]
-python = "work:rows"
-[steps.left]
-python = "work:side"
-inputs = {{ rows = "rows" }}
-params = {{ name = "left", marks = "{marks}" }}
-[steps.right]
-python = "work:side"
-inputs = {{ rows = "rows" }}
-params = {{ name = "right", marks = "{marks}" }}
-[steps.both]
-python = "work:both"
-inputs = {{ left = "left", right = "right" }}
-"""
-WORK = """
-import os
-import time
-from pathlib import Path
-
-import polars as pl
-
-from helpers import grown
-
-
-def rows():
-    return pl.DataFrame({"x": range(1000)})
-
-
-def side(rows, name, marks):
-    mark = Path(marks) / f"{name}-{time.time_ns()}"
-    mark.write_text(os.environ.get("MLOPSFW_NODE", "local"))
-    while not (Path(marks) / "go").exists():
-        time.sleep(0.05)
-    return grown(rows, len(name))
-
-
-def both(left, right):
-    return {"left": left["x"].sum(), "right": right["x"].sum()}
-"""
-HELPERS = "def grown(rows, by):\n    return rows.with_columns(rows['x'] * by)\n"
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    from ray_cluster import ray_cluster
-
-    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as folder, ray_cluster(Path(folder)) as started:
-        yield started
-
-
-@pytest.fixture
-def root(tmp_path, s3_server, bucket, cluster):
-    return make_project(tmp_path, s3_server, bucket, cluster)
-
-
-def make_project(tmp_path, s3_server, bucket, cluster) -> Path:
-    marks = tmp_path / "marks"
-    marks.mkdir()
-    project = tmp_path / "project"
-    project.mkdir()
-    options = "{ " + ", ".join(f'{name} = "{value}"' for name, value in s3_server.referring.items()) + " }"
-    (project / "mlopsfw.toml").write_text(
-        TOML.format(bucket=bucket, options=options, address=cluster.address, marks=marks)
-    )
-    (project / "work.py").write_text(WORK)
-    (project / "helpers.py").write_text(HELPERS)
-    return project
 
 
 class TestRayEngine(EngineConformance):
@@ -131,34 +43,6 @@ def test_an_address_where_nothing_answers_is_told_at_once(tmp_path):
 
     with pytest.raises(PluginError, match=r"no Ray cluster answers at '127\.0\.0\.1:1'"):
         RayEngine(RayConfig(address="127.0.0.1:1"), tmp_path)
-
-
-def start(root: Path, *arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "mlopsfw", "--project", str(root), *arguments, "--json"]
-    environment = {**os.environ, "RAY_AUTH_MODE": "disabled"}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def outcome(process: subprocess.Popen[str], seconds: float = 120) -> dict:
-    out, errors = process.communicate(timeout=seconds)
-    assert process.returncode == 0, errors + out
-    documents = [
-        line for line in out.splitlines() if line.startswith("{")
-    ]  # Ray tells of a dead node on the same stream
-    return json.loads(documents[-1])
-
-
-def run(root: Path, *arguments: str) -> dict:
-    return outcome(start(root, *arguments))
-
-
-def steps_of(root: Path) -> dict:
-    command = [sys.executable, "-m", "mlopsfw", "--project", str(root), "status", "--json"]
-    return json.loads(subprocess.check_output(command, text=True))["steps"]
-
-
-def digests(answer: dict) -> dict:
-    return {(step, name): a["digest"] for step, outputs in answer["outputs"].items() for name, a in outputs.items()}
 
 
 def test_both_nodes_work_with_the_same_keys_and_digests_as_here(root, tmp_path):
@@ -211,29 +95,15 @@ def test_an_edited_helper_reaches_the_nodes(root, tmp_path):
     assert {step for step, _ in after if after[step, "result"] != before[step, "result"]} == {"left", "right", "both"}
 
 
-def wait_for(marks: Path, count: int) -> dict[str, str]:
-    end = time.monotonic() + 60
-    while True:
-        found = {mark.name.partition("-")[0]: mark.read_text() for mark in marks.iterdir()}
-        if len(found) == count and all(found.values()):
-            return found
-        assert time.monotonic() < end, found
-        time.sleep(0.05)
-
-
-def test_a_node_that_is_killed_while_it_holds_a_step_costs_that_step_alone(tmp_path, s3_server, bucket):
-    from ray_cluster import ray_cluster
-
-    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as folder, ray_cluster(Path(folder)) as cluster:
-        project = make_project(tmp_path, s3_server, bucket, cluster)
-        marks = tmp_path / "marks"
-        process = start(project, "--env", "cluster", "run")
-        holding = wait_for(marks, 2)
-        assert len(set(holding.values())) == 2  # each node holds one
-        cluster.nodes[1].kill()
-        (marks / "go").touch()
-        outcome(process, 180)
-        steps = steps_of(project)
+def test_a_node_that_is_killed_while_it_holds_a_step_costs_that_step_alone(root, tmp_path, losable):
+    marks = tmp_path / "marks"
+    process = start(root, "--env", "cluster", "run")
+    holding = wait_for(marks, 2)
+    assert len(set(holding.values())) == 2  # each node holds one
+    losable.nodes[1].kill()
+    (marks / "go").touch()
+    outcome(process, 180)
+    steps = steps_of(root)
     assert {step["status"] for step in steps.values()} == {"done"}
     attempts = {name: step["attempt"] for name, step in steps.items()}
     assert sorted((attempts["left"], attempts["right"])) == [1, 2]

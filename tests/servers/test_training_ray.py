@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import tempfile
 import threading
@@ -14,11 +13,8 @@ import msgspec
 import numpy as np
 import polars as pl
 import pytest
-import torch
-from safetensors.torch import load_file
 
 from mlopsfw.data.tables.handle import TableHandle
-from mlopsfw.errors import DataError
 from mlopsfw.kernel.roles.training import TrainingTask
 from mlopsfw.testing.trainer import Context
 from mlopsfw_trainer_torch import TorchConfig
@@ -42,7 +38,7 @@ CONFIG = TorchConfig(module="nets:Counted", epochs=4, batch_size=16, learning_ra
 
 @pytest.fixture(scope="module")
 def cluster():
-    """A cluster of two nodes, with this process as its driver beside the first."""
+    """A cluster of three nodes, with this process as its driver beside the first."""
     import ray
     from ray_cluster import ENVIRONMENT, ray_cluster
 
@@ -50,7 +46,7 @@ def cluster():
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as folder, pytest.MonkeyPatch.context() as patch:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
-        with ray_cluster(Path(folder)) as started:
+        with ray_cluster(Path(folder), nodes=3) as started:
             environment = {"env_vars": {"PYTHONPATH": os.pathsep.join([str(NETS), os.environ.get("PYTHONPATH", "")])}}
             ray.init(address=started.address, log_to_driver=False, logging_level="ERROR", runtime_env=environment)
             yield started
@@ -59,12 +55,13 @@ def cluster():
 
 
 def fit(tmp_path, name, launcher=None, **config):
-    (tmp_path / f"{name}-notes").mkdir()
+    (tmp_path / f"{name}-notes").mkdir(exist_ok=True)
     params = {"folder": str(tmp_path / f"{name}-notes"), **config.pop("params", {})}
     context = Context.under(tmp_path, name)
     context.launcher = launcher
     trainer = ModuleTrainer(msgspec.structs.replace(CONFIG, params=params, **config))
-    return trainer.fit(TASK, TableHandle.of(VECTORS), None, context), context
+    trainer.fit(TASK, TableHandle.of(VECTORS), None, context)
+    return {name: [value for each, value, _ in context.metrics if each == name] for name, _, _ in context.metrics}
 
 
 def fit_far(tmp_path, name, **config):
@@ -73,22 +70,54 @@ def fit_far(tmp_path, name, **config):
     return fit(tmp_path, name, RayLauncher(1.0), processes=2, **config)
 
 
-def test_two_nodes_give_the_loss_of_one_process_and_see_each_row_once_an_epoch(tmp_path, cluster):
-    _, before = fit(tmp_path, "alone")
-    t = time.time()
-    _, after = fit_far(tmp_path, "far")
-    print("took", time.time() - t)
-    losses = [[value for name, value, _ in context.metrics if name == "train_loss"] for context in (before, after)]
-    print(losses)
-    assert losses[1] == pytest.approx(losses[0], abs=1e-5)
-    seen = {file.name: file.read_text().splitlines() for file in (tmp_path / "far-notes").iterdir()}
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """The losses of one process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(NETS)
+        return fit(tmp_path_factory.mktemp("one"), "alone")["train_loss"]
+
+
+def notes(folder: Path) -> dict[str, list[list[int]]]:
+    return {f.name: [[int(i) for i in line.split()] for line in f.read_text().splitlines()] for f in folder.iterdir()}
+
+
+def test_two_nodes_give_the_loss_of_one_process_and_see_each_row_once_an_epoch(tmp_path, cluster, alone):
+    far = fit_far(tmp_path, "far")
+    assert far["train_loss"] == pytest.approx(alone, abs=1e-5)
+    seen = notes(tmp_path / "far-notes")
     assert set(seen) == {"0-0", "1-0"}
     steps = ROWS // 16
     for epoch in range(4):
-        ids = [
-            int(i)
-            for lines in seen.values()
-            for line in lines[epoch * steps : (epoch + 1) * steps]
-            for i in line.split()
-        ]
-        assert sorted(ids) == list(range(ROWS))
+        ids = [each for lines in seen.values() for step in lines[epoch * steps : (epoch + 1) * steps] for each in step]
+        assert sum(ids) == ROWS * (ROWS - 1) // 2
+        assert len(set(ids)) == ROWS
+
+
+def lose_a_node(cluster, folder: Path) -> None:
+    """Take away a node that trains, once the processes have started anew and made two steps."""
+    from ray_cluster import family
+
+    end = time.monotonic() + 400
+    while len(notes(folder).get("1-1", [])) < 2 and time.monotonic() < end:
+        time.sleep(0.05)
+    for node in cluster.nodes[1:]:
+        processes = (Path(f"/proc/{pid}/cmdline") for pid in family(node.process.pid))
+        if any(b"RayTrainWorker" in file.read_bytes() for file in processes if file.exists()):
+            node.kill()
+            return
+
+
+@pytest.mark.faults
+def test_a_worker_that_is_killed_and_then_a_node_that_is_lost_cost_nothing(tmp_path, cluster, alone):
+    folder = tmp_path / "hurt-notes"
+    loss = threading.Thread(target=lose_a_node, args=(cluster, folder))
+    folder.mkdir()
+    loss.start()
+    hurt = fit_far(tmp_path, "hurt", params={"dies_at": 8, "pause": 0.3})
+    loss.join()
+    assert hurt["train_loss"][-1] == pytest.approx(alone[-1], abs=1e-5)
+    assert {name for name in notes(folder) if name.startswith("1-")} == {"1-0", "1-1", "1-2"}
+    first, second = hurt["resumed_at_step"]
+    assert 6 <= first < second
+    assert sum(node.process.poll() is not None for node in cluster.nodes) == 1
