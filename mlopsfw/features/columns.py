@@ -33,10 +33,10 @@ class RequestPlan:
     def __init__(self, plan: FeaturePlan) -> None:
         types: dict[str, str] = {column.name: column.type for column in plan.inputs}
         types |= {column.name: column.type for column in plan.derived}
-        self._numbers = [name for name, kind in types.items() if kind in ("number", "integer", "boolean")]
+        self.numbers = [name for name, kind in types.items() if kind in ("number", "integer", "boolean")]
         self._reads = [(column.name, column.type) for column in plan.inputs if column.name in plan.reads]
         self._derivation = Derivation(plan.derived) if plan.derived else None
-        self._row = {name: row for row, name in enumerate(self._numbers)}
+        self._row = {name: row for row, name in enumerate(self.numbers)}
         self._width = len(plan.numeric_sources)
         self._fills = list(self._numeric_fills(plan.operations))
         self._cycles = [(at, op) for at, op in _placed(plan.operations) if isinstance(op, Cycle)]
@@ -52,7 +52,8 @@ class RequestPlan:
             }
         arrays: dict[str, np.ndarray] = {}
         if self._width:
-            arrays[NUMERIC] = self._numeric(self._matrix(columns, rows), columns, rows)
+            arrays[NUMERIC] = out = np.empty((rows, self._width), dtype=np.float32)
+            self.fill(self._matrix(columns, rows), columns, out)
         if self._codes:
             codes = np.empty((rows, len(self._codes)), dtype=np.int64)
             for at, (column, coder) in enumerate(self._codes):
@@ -67,20 +68,25 @@ class RequestPlan:
 
     def _matrix(self, columns: Mapping[str, np.ndarray], rows: int) -> np.ndarray:
         """Return all numbers as float64, `[columns, rows]`, with NaN for missing values."""
-        matrix = np.empty((len(self._numbers), rows))
-        for at, name in enumerate(self._numbers):
+        matrix = np.empty((len(self.numbers), rows))
+        for at, name in enumerate(self.numbers):
             matrix[at] = columns[name]
         return matrix
 
-    def _numeric(self, matrix: np.ndarray, read: Mapping[str, np.ndarray], rows: int) -> np.ndarray:
-        out = np.empty((rows, self._width), dtype=np.float32)
+    def fill(self, matrix: np.ndarray, read: Mapping[str, np.ndarray], out: np.ndarray) -> None:
+        """Fill `numeric`, float32 `[rows, k]`.
+
+        Args:
+            matrix: The columns of `numbers`, float64 `[columns, rows]`, with NaN for missing values.
+            read: The columns of dates and times.
+            out: What is filled.
+        """
         if self._fills:
             with np.errstate(over="ignore", invalid="ignore"):
-                for at in range(0, rows, _TOGETHER):
+                for at in range(0, len(out), _TOGETHER):
                     self._fill(matrix[:, at : at + _TOGETHER], out[at : at + _TOGETHER])
         for at, operation in self._cycles:
             out[:, at : at + 2] = cycle(_micros(read[operation.column]), operation.part)
-        return out
 
     def _fill(self, matrix: np.ndarray, out: np.ndarray) -> None:
         features, missing = np.empty(out.shape[::-1], dtype=np.float32), np.isnan(matrix)
@@ -98,6 +104,7 @@ class RequestPlan:
 
 
 _Fill = Callable[[np.ndarray, np.ndarray, np.ndarray], None]
+_Places = slice | np.ndarray
 
 
 def _placed(operations: Sequence[Operation]) -> list[tuple[int, Operation]]:
@@ -113,7 +120,8 @@ def _scale_fill(placed: Sequence[tuple[int, Any]], row: Mapping[str, int]) -> _F
     )
 
     def fill(matrix: np.ndarray, missing: np.ndarray, out: np.ndarray) -> None:
-        scaled = (matrix[source] - mean) * factor
+        scaled = matrix[source] - mean
+        scaled *= factor
         np.minimum(np.maximum(scaled, -limit, out=scaled), limit, out=scaled)
         _clear(scaled, missing, source)
         out[at] = scaled
@@ -148,10 +156,10 @@ def _ramp_fill(placed: Sequence[tuple[int, Any]], row: Mapping[str, int]) -> _Fi
     return fill
 
 
-def _clear(values: np.ndarray, missing: np.ndarray, source: np.ndarray) -> None:
+def _clear(values: np.ndarray, missing: np.ndarray, source: _Places) -> None:
     """Set the features of missing values to 0."""
     if missing.any():
-        values[missing[source]] = 0.0
+        np.copyto(values, 0.0, where=missing[source])
 
 
 def factors(ramp: Ramp) -> list[float]:
@@ -159,8 +167,15 @@ def factors(ramp: Ramp) -> list[float]:
     return [1.0 / (high - low) for low, high in zip(ramp.edges, ramp.edges[1:], strict=False)]
 
 
-def _where(placed: Sequence[tuple[int, Any]], row: Mapping[str, int]) -> tuple[np.ndarray, np.ndarray]:
-    return np.array([at for at, _ in placed]), np.array([row[op.column] for _, op in placed])
+def _where(placed: Sequence[tuple[int, Any]], row: Mapping[str, int]) -> tuple[_Places, _Places]:
+    return _places([at for at, _ in placed]), _places([row[op.column] for _, op in placed])
+
+
+def _places(numbers: list[int]) -> _Places:
+    """Return an index: a slice where the numbers are evenly spaced, which copies nothing."""
+    step = numbers[1] - numbers[0] if len(numbers) > 1 else 1
+    even = range(numbers[0], numbers[-1] + 1, step) if step > 0 else ()
+    return slice(numbers[0], numbers[-1] + 1, step) if list(even) == numbers else np.array(numbers)
 
 
 def _micros(moments: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
+from mlopsfw.data.tables.prefetch import in_order
 from mlopsfw.features.derive import with_derived
 from mlopsfw.features.expressions import columns_of
 from mlopsfw.features.plan import Cycle, FeaturePlan, Hash, Lookup, Missing, Operation, Ramp, Scale
@@ -69,8 +70,12 @@ def plan_of(
     columns = {column.name: column for column in inputs}
     columns |= {each.name: SignatureColumn(name=each.name, type=each.type, nullable=True) for each in chosen.derived}
     operations: list[Operation] = []
-    for name in chosen.names:
-        operations.extend(_operations(summaries[name], columns[name], wishes.get(name, ColumnWish()), task.seed))
+
+    def made(name: str) -> list[Operation]:
+        return list(_operations(summaries[name], columns[name], wishes.get(name, ColumnWish()), task.seed))
+
+    for some in in_order(made, chosen.names):
+        operations += some
     plan = FeaturePlan(inputs=tuple(inputs), operations=tuple(operations), derived=chosen.derived)
     plan.check()
     return plan
@@ -205,14 +210,13 @@ def _category(summary: Summary, name: str, wish: ColumnWish, seed: int) -> Opera
 
 
 def _number(summary: Summary, column: SignatureColumn, wish: ColumnWish) -> Iterator[Operation]:
-    values = summary.values
     yield _scale(column, summary)
     if column.nullable:
         yield Missing(column=column.name)
     bins = 0 if wish.pii else DEFAULT_BINS if wish.bins is None else wish.bins  # edges are values
-    if column.type == "boolean" or bins < 2 or not values.size:  # noqa: PLR2004 - one interval is a scaled number again
+    if column.type == "boolean" or bins < 2 or not summary.values.size:  # noqa: PLR2004 - one interval is a scaled number again
         return
-    edges = _edges(values, bins)
+    edges = _edges(summary.values, bins)
     if len(edges) > 2:  # noqa: PLR2004 - as above
         yield Ramp(column=column.name, edges=edges)
 

@@ -139,5 +139,6 @@ def text_counts(series: pl.Series) -> pl.DataFrame:
 def finite_values(series: pl.Series) -> np.ndarray:
     """Return the finite values as float64."""
     values = series.cast(pl.Float64).drop_nulls().to_numpy()
-    finite: np.ndarray = values[np.isfinite(values)]
-    return finite
+    finite = np.isfinite(values)
+    chosen: np.ndarray = values if finite.all() else values[finite]
+    return chosen
