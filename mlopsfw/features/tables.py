@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mlopsfw.features.plan import FeaturePlan
 
 _TEXT = (pl.String, pl.Categorical, pl.Enum)
-_BLOCK = 4096  # rows
+_BLOCK = 4000  # rows; a power of two would let the columns of a block displace each other in the cache
 
 
 def run(plan: FeaturePlan, rows: pl.DataFrame | pa.Table) -> dict[str, np.ndarray]:
@@ -43,9 +43,10 @@ def run(plan: FeaturePlan, rows: pl.DataFrame | pa.Table) -> dict[str, np.ndarra
         arrays[NUMERIC] = _numeric(plan, frame)
     coded = [op for op in plan.operations if isinstance(op, Lookup | Hash)]
     if coded:
-        arrays[CATEGORICAL] = codes = np.empty((frame.height, len(coded)), dtype=np.int64)
-        for at, column in enumerate(in_order(lambda op: _codes(op, frame[op.column].cast(pl.String)), coded)):
-            codes[:, at] = column
+        codes = np.empty((frame.height, len(coded)), dtype=np.int64)
+        for at, values in enumerate(in_order(lambda op: _codes(op, frame[op.column].cast(pl.String)), coded)):
+            codes[:, at] = values
+        arrays[CATEGORICAL] = codes
     return arrays
 
 
@@ -160,11 +161,15 @@ def _numeric(plan: FeaturePlan, frame: pl.DataFrame) -> np.ndarray:
     request = plan.request
     moments = {op.column for op in plan.operations if isinstance(op, Cycle)}
 
+    numbers = frame.select(request.numbers)
+    others = [name for name, dtype in numbers.schema.items() if dtype != pl.Float64]
+
     def fill(start: int) -> None:
-        part = frame.slice(start, _BLOCK)
-        numbers = part.select(pl.col(name).cast(pl.Float64) for name in request.numbers)
-        matrix = numbers.to_numpy(order="fortran").T if request.numbers else np.empty((0, part.height))
-        request.fill(matrix, {name: times(part[name]) for name in moments}, out[start : start + _BLOCK])
+        part, rows = numbers.slice(start, _BLOCK), frame.slice(start, _BLOCK)
+        if others:
+            part = part.with_columns(pl.col(others).cast(pl.Float64))
+        matrix = part.to_numpy(order="fortran").T if request.numbers else np.empty((0, rows.height))
+        request.fill(matrix, {name: times(rows[name]) for name in moments}, out[start : start + _BLOCK])
 
     for _ in in_order(fill, range(0, frame.height, _BLOCK)):
         pass
@@ -180,8 +185,8 @@ def times(series: pl.Series) -> np.ndarray:
 def _codes(operation: Lookup | Hash, texts: pl.Series) -> np.ndarray:
     if isinstance(operation, Hash):
         return hash_indices(texts, operation.buckets, operation.seed)
-    known = texts.cast(pl.Enum(operation.values), strict=False).to_physical().cast(pl.UInt32)
-    codes: np.ndarray = known.fill_null(len(operation.values)).to_numpy() + np.uint32(1)
+    indices = texts.cast(pl.Enum(operation.values), strict=False).to_physical().cast(pl.UInt32)
+    codes: np.ndarray = indices.fill_null(len(operation.values)).to_numpy() + np.uint32(1)
     if texts.null_count():
         codes[texts.is_null().to_numpy()] = 0
     return codes
