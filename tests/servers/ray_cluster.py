@@ -17,8 +17,9 @@ ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DISABLE_METRICS_COLLECTION": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_raylet_start_wait_time_s": "120",
-    "RAY_gcs_server_request_timeout_seconds": "120",
+    "RAY_agent_register_timeout_ms": "120000",  # a raylet ends itself if its agent has not started in 30 s, as on a busy machine
+    "RAY_raylet_start_wait_time_s": "150",
+    "RAY_worker_register_timeout_seconds": "180",
     "RAY_health_check_initial_delay_ms": "1000",
     "RAY_health_check_period_ms": "500",
     "RAY_health_check_timeout_ms": "1000",
@@ -72,7 +73,7 @@ class Cluster:
                 self.nodes.insert(number, self.nodes.pop())
 
     def join(self, number: int, tries: int = 3) -> None:
-        """Start a node and wait for it; `ray start` gives up after 30 s of a busy machine, and is then begun anew."""
+        """Start a node and wait for it, anew if it ends by itself, as Ray's do on a busy machine."""
         where = ["--head", f"--port={self.address.partition(':')[2]}", "--include-dashboard=false"]
         for _ in range(tries):
             folder = self.root / f"n{len(list(self.root.iterdir()))}"

@@ -73,7 +73,6 @@ params = {{ C = 1.0, marks = "{marks}" }}
     (marks / "go").touch()
     far = outcome(process, 180)
     steps = steps_of(root)
-    print(steps.keys())
     trials = [steps[f"fit[{number}]"] for number in range(4)]
     assert {trial["status"] for trial in trials} == {"done"}
     assert sorted(trial["attempt"] for trial in trials) == [1, 1, 1, 2]
@@ -101,5 +100,4 @@ processes = 2
         command = [sys.executable, "-m", "mlopsfw", "--project", str(root), "runs", "metrics", "latest", "--json"]
         found = json.loads(subprocess.check_output(command, text=True))
         losses.append(found)
-    print(losses)
     assert losses[0] == losses[1]
