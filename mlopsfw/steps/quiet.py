@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mlopsfw.training.search.trials import Values
 
 if TYPE_CHECKING:
+    from mlopsfw.kernel.roles.engine import Launcher
     from mlopsfw.pipeline.graph.step import StepContext
 
 STOP = "stop"
@@ -44,6 +45,11 @@ class QuietContext:
     def checkpoints(self) -> Path:
         """A folder that is kept between attempts."""
         return self.context.checkpoints
+
+    @property
+    def launcher(self) -> Launcher | None:
+        """The launcher of the trial."""
+        return self.context.launcher
 
     def begin(self, fold: int, values: Values) -> None:
         """Begin the training of a fold, whose validation losses become values of the trial."""

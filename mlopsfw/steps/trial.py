@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
-    from mlopsfw.kernel.roles.engine import Launcher
     from mlopsfw.kernel.roles.training import TrainingTask
     from mlopsfw.models.bundle import BundleStore
     from mlopsfw.models.bundle.loaded import LoadedBundle
