@@ -203,7 +203,7 @@ class FeaturePlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     def apply(self, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return the feature arrays of the rows of `columns`, as a runtime's model gets them: arrays, checked by the kernel."""
-        return self.request.run(columns)
+        return self._request.run(columns)
 
     @cached_property
     def _signature(self) -> Signature:
@@ -212,8 +212,7 @@ class FeaturePlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return Signature(self.inputs)
 
     @cached_property
-    def request(self) -> RequestPlan:
-        """The executor for requests."""
+    def _request(self) -> RequestPlan:
         from mlopsfw.features.columns import RequestPlan
 
         return RequestPlan(self)

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from mlopsfw.data.tables.prefetch import in_order
+from mlopsfw.features.columns import RequestPlan
 from mlopsfw.features.derive import with_derived
 from mlopsfw.features.functions import objects
 from mlopsfw.features.plan import CATEGORICAL, NUMERIC, Cycle, Hash, Lookup
@@ -158,7 +159,7 @@ def _kind(dtype: pl.DataType) -> str | None:
 def _numeric(plan: FeaturePlan, frame: pl.DataFrame) -> np.ndarray:
     """Return the floats, made block by block in threads, so that a block stays in the processor's cache."""
     out = np.empty((frame.height, len(plan.numeric_sources)), dtype=np.float32)
-    request = plan.request
+    request = RequestPlan(plan)
     moments = {op.column for op in plan.operations if isinstance(op, Cycle)}
 
     numbers = frame.select(request.numbers)

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from mlopsfw.kernel.roles.engine import StepResult, StepSpec
+from mlopsfw.kernel.roles.engine import Launcher, StepResult, StepSpec
 
 if TYPE_CHECKING:
-    from mlopsfw.kernel.roles.engine import Launcher
     from mlopsfw.kernel.roles.event import Event
     from mlopsfw.project.facade import Project
 

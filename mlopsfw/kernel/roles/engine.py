@@ -141,9 +141,9 @@ class Launcher(Protocol):
     ) -> None:
         """Call `module:function` in `count` processes; return when all are done. What `receive` raises ends them.
 
-        The function gets the path of a copy of `folder`, `state`, and `send(message, keep=False)`, which passes a message
-        to `receive`. torch's process group and torchrun's variables are set. If a process dies, all start anew, up to three
-        times, and their state is the last message that was kept.
+        The function gets the path of a copy of `folder`, `state`, and `send(message, keep=False)`, which passes it to
+        `receive`. torch's process group and torchrun's variables are set. If a process dies, all start anew, up to
+        three times, and their state is the last message that was kept.
         """
 
 

@@ -85,7 +85,7 @@ class TrainingContext(Protocol):
 
     @property
     def launcher(self) -> Launcher | None:
-        """Starts processes on other nodes; None where the engine has none: then a trainer starts them on this machine."""
+        """Starts processes on other nodes. Without one, a trainer starts them on this machine."""
 
     def log_metric(self, name: str, value: float, step: float | None = None) -> None:
         """Record a metric of the run."""
