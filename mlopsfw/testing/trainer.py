@@ -10,67 +10,27 @@ class TestAcmeTrainer(TrainerConformance):
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
-import msgspec
 import numpy as np
 import polars as pl
 import pytest
 
-from mlopsfw.data.tables.digest import table_digest
-from mlopsfw.data.tables.handle import TableHandle
 from mlopsfw.features.recipe import derived_columns
 from mlopsfw.kernel.base.errors import MlopsfwError
 from mlopsfw.kernel.config import ProjectConfig
 from mlopsfw.kernel.roles.bundle import TASK_OUTPUTS, Runtime
-from mlopsfw.kernel.roles.engine import Launcher
 from mlopsfw.kernel.roles.training import Ability, TrainedModel, Trainer, TrainingTask
 from mlopsfw.models import bundle
 from mlopsfw.models.bundle.loaded import LoadedBundle
 from mlopsfw.project.facade import Project
 from mlopsfw.testing.labelled_rows import HOSTILE, TASKS, Rows, agreement, columns_of, contradicted
-from mlopsfw.training.search.space import Dimension, Space
+from mlopsfw.testing.search_space import points
+from mlopsfw.testing.training import Context, RecordedData, Stopped
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-
-class Stopped(BaseException):
-    """The training was stopped from outside."""
-
-
-@dataclass
-class Context:
-    """A training context in a folder. Raises `Stopped` at the `stop_at`-th metric, as a Ctrl-C would."""
-
-    scratch: Path
-    checkpoints: Path
-    stop_at: int = 0
-    launcher: Launcher | None = None
-    metrics: list[tuple[str, float, float | None]] = field(default_factory=list)
-    shares: list[float] = field(default_factory=list)
-
-    @classmethod
-    def under(cls, folder: Path, name: str, checkpoints: str = "", stop_at: int = 0) -> Context:
-        """Make one with folders under `folder`."""
-        scratch, kept = folder / name / "scratch", folder / (checkpoints or f"{name}/checkpoints")
-        scratch.mkdir(parents=True)
-        kept.mkdir(parents=True, exist_ok=True)
-        return cls(scratch, kept, stop_at)
-
-    def log_metric(self, name: str, value: float, step: float | None = None) -> None:
-        """Keep the metric, or stop."""
-        self.metrics.append((name, float(value), step))
-        if len(self.metrics) == self.stop_at:
-            raise Stopped
-
-    def progress(self, _phase: str, share: float) -> None:
-        """Keep the share."""
-        self.shares.append(share)
+__all__ = ["Context", "RecordedData", "Stopped", "TrainerConformance", "digests", "training_rows", "training_task"]
 
 
 def training_rows(rows: int = 1200, seed: int = 0) -> pl.DataFrame:
@@ -108,65 +68,9 @@ def training_task(kind: str, **more: object) -> TrainingTask:
     return TrainingTask(task=kind, target=kind, **{"exclude": others, "seed": 3, **more})  # type: ignore[arg-type]
 
 
-class RecordedData(TableHandle):
-    """A table in memory as a `TrainingData` that notes each reading in a file, in other processes too.
-
-    Args:
-        rows: The table.
-        log: The file; None notes nothing.
-    """
-
-    def __init__(self, rows: pl.DataFrame, log: Path | None = None) -> None:
-        super().__init__(rows.lazy(), rows.height, table_digest(rows))
-        self._log = log
-
-    def batches(
-        self,
-        *,
-        columns: Sequence[str] | None = None,
-        size: int = 8192,
-        seed: int | None = None,
-        epoch: int = 0,
-        shard: tuple[int, int] = (0, 1),
-        start: int = 0,
-    ) -> Iterator[pa.RecordBatch]:
-        """Note the reading, and yield the rows."""
-        if self._log is not None:
-            with self._log.open("a") as log:
-                log.write(json.dumps({"seed": seed, "epoch": epoch, "shard": shard, "start": start}) + "\n")
-        return super().batches(columns=columns, size=size, seed=seed, epoch=epoch, shard=shard, start=start)
-
-    def readings(self) -> list[dict[str, Any]]:
-        """Return the calls of `batches` so far."""
-        if self._log is None or not self._log.exists():
-            return []
-        return [json.loads(line) for line in self._log.read_text().splitlines()]
-
-
 def digests(trained: TrainedModel) -> dict[str, str]:
     """Return the digest of each file of a trained model."""
     return {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in trained.files.items()}
-
-
-def _drawn(dimension: Dimension, draw: np.random.Generator) -> Any:
-    """Return a value that a search may try."""
-    if dimension.choices:
-        return dimension.choices[draw.integers(len(dimension.choices))]
-    low, high = float(dimension.low or 0), float(dimension.high or 0)
-    value = float(np.exp(draw.uniform(np.log(low), np.log(high))) if dimension.log else draw.uniform(low, high))
-    return round(value) if dimension.whole else value
-
-
-def _with(config: Any, point: Mapping[str, Any]) -> Any:
-    """Return a record with other values; `params.C` is `C` in its table `params`."""
-    options = msgspec.to_builtins(config)
-    for name, value in point.items():
-        *tables, last = name.split(".")
-        inner = options
-        for table in tables:
-            inner = inner.setdefault(table, {})
-        inner[last] = msgspec.to_builtins(value)
-    return msgspec.convert(options, type(config))
 
 
 class TrainerConformance:
@@ -248,19 +152,17 @@ class TrainerConformance:
     def test_each_point_of_the_space_that_it_suggests_is_taken_and_trains_or_is_refused_in_words(
         self, config: Any, make_rows: Rows, tmp_path: Path, kind: str
     ) -> None:
-        space = Space.of({"own": getattr(config, "search_space", None) or {}}, {}).trainers["own"]
-        if not space:
+        tried = list(points(config))
+        if not tried:
             pytest.skip("it suggests no space, or `config` does not say so")
-        rows, draw = RecordedData(make_rows(200)), np.random.default_rng(0)
-        ends = [{name: each.ends[at] for name, each in space.items()} for at in (0, -1)]
-        drawn = {name: _drawn(each, draw) for name, each in space.items()}
-        for number, point in enumerate([*ends, drawn]):
-            trainer = self.built(_with(config, point))
+        rows = RecordedData(make_rows(200))
+        for number, options in enumerate(tried):
             try:
-                trained = trainer.fit(training_task(kind), rows, None, Context.under(tmp_path, f"point-{number}"))
+                context = Context.under(tmp_path, f"point-{number}")
+                trained = self.built(options).fit(training_task(kind), rows, None, context)
             except MlopsfwError:
                 continue
-            assert isinstance(trained, TrainedModel), f"{point} trains no model"
+            assert isinstance(trained, TrainedModel), f"{options} trains no model"
 
     @pytest.mark.parametrize("kind", TASKS)
     def test_it_learns_what_can_be_learned(
