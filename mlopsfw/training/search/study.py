@@ -117,11 +117,11 @@ class Study:
         Values within a training are losses, which only trials of one trainer share; those after a fold are compared with all.
         """
         _, trial = self._trials[number]
-        known = self._steps.setdefault(number, {})
+        reported = self._steps.setdefault(number, {})
         stop = False
         for step, value in values.items():
-            if step not in known:
-                known[step] = value
+            if step not in reported:
+                reported[step] = value
                 trial.report(value, step)
                 stop = stop or (self._is_low(number, step) if self._tune.pruner == "median" else trial.should_prune())
         return stop
