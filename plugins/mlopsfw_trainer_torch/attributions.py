@@ -43,7 +43,7 @@ def attributions(network: TabularNetwork | MemberNetwork, plan: FeaturePlan, row
 
 
 def module_attributions(network: UserNetwork, inputs: Sequence[Input], rows: Rows) -> dict[str, Any]:
-    """Return `attributions` of the floating-point inputs of a user's module, as above, and the names of the others: `attributions_without`.
+    """Return `attributions` of the floating-point inputs of a user's module, as a function, and the names of the others: `attributions_without`.
 
     A gradient needs numbers that can move: texts, bytes, integers and booleans stay as they are along the path.
 
@@ -54,8 +54,11 @@ def module_attributions(network: UserNetwork, inputs: Sequence[Input], rows: Row
     """
     moving = [at for at, tensor in enumerate(rows.inputs) if tensor.is_floating_point()]
     without = [each.column.name for at, each in enumerate(inputs) if at not in moving]
-    if not moving:
-        return {"attributions_without": without}
+    facts: dict[str, Any] = {"attributions_without": without} if without else {}
+    return facts | ({"attributions": lambda: _of_module(network, inputs, rows, moving)} if moving else {})
+
+
+def _of_module(network: UserNetwork, inputs: Sequence[Input], rows: Rows, moving: Sequence[int]) -> dict[str, float]:
     was_training = network.training
     network.eval()
 
@@ -69,11 +72,12 @@ def module_attributions(network: UserNetwork, inputs: Sequence[Input], rows: Row
         chosen = logits(ends).argmax(dim=1, keepdim=True)
     parts = _along_path(lambda values: logits(values).gather(1, chosen).sum(), ends)
     network.train(was_training)
-    of_input = {
-        inputs[at].column.name: part.reshape(len(part), -1).sum(dim=1).cpu()
-        for at, part in zip(moving, parts, strict=True)
-    }
-    return {"attributions": _shares(of_input), **({"attributions_without": without} if without else {})}
+    return _shares(
+        {
+            inputs[at].column.name: part.reshape(len(part), -1).sum(dim=1).cpu()
+            for at, part in zip(moving, parts, strict=True)
+        }
+    )
 
 
 def _shares(values: Mapping[str, Tensor]) -> dict[str, float]:

@@ -78,7 +78,7 @@ def test_images_texts_lists_and_bytes_are_learned_from_and_served_as_they_come(t
         "flag": "boolean",
     }  # fmt: skip
     assert model.facts["export_difference"] <= 1e-5
-    assert model.facts["attributions"] == {"number": 1.0}
+    assert model.facts["attributions"]() == {"number": 1.0}
     assert model.facts["attributions_without"] == ["image", "text", "items", "octets", "count", "flag"]
     runtimes = {"onnx": OnnxRuntime()}
     bundle.write(tmp_path / "bundle", model, task, TableHandle.of(rows), runtimes)
