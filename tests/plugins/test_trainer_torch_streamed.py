@@ -66,7 +66,7 @@ def prepared(rows, **config):
     )
 
 
-@pytest.mark.parametrize(("size", "count"), [(64, 1), (7, 1), (64, 2), (1000, 1)])
+@pytest.mark.parametrize(("size", "count"), [(64, 1), (7, 1), (64, 2), (1000, 1), (233, 1)])
 def test_batches_have_each_row_once_an_epoch_and_those_that_are_left_after_a_stop(size, count):
     _, problem = prepared(training_rows(700), holdout=0.0)
     own = len(problem.train) // count

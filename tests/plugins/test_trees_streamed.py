@@ -40,6 +40,7 @@ def table(rows, seed=0):
     at = pl.int_range(pl.len())
     return TableHandle.of(
         training_rows(rows, seed).with_columns(
+            number=pl.when(at == 5).then(1e300).otherwise("number"),
             weight=pl.when(at < 128).then(0.0).otherwise(1.0 + at % 3),
             binary=pl.when(at % 7 != 0).then("binary"),
             regression=pl.when(at % 7 != 0).then("regression"),
