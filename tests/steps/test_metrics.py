@@ -5,13 +5,18 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import numpy as np
+import polars as pl
 import pytest
 
 from mlopsfw.kernel.base.errors import ConfigError, PluginError, UsageError
 from mlopsfw.kernel.roles.names import KINDS
+from mlopsfw.models.metrics import OWN
+from mlopsfw.steps import evaluate
+from mlopsfw.steps.scored import Scored
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "plugins"))
 from bundles import write_bundle
@@ -137,6 +142,19 @@ def test_the_metric_of_the_comparison_and_money_have_intervals_also_by_segment_a
         assert each["intervals"]["money"]["low"] < each["money"] < each["intervals"]["money"]["high"]
     assert found["intervals"]["log_loss"]["low"] < found["log_loss"] < found["intervals"]["log_loss"]["high"]
     assert "segments.carrier.*.intervals.money.low" in done.failure.message
+
+
+def test_intervals_of_many_rows_are_those_of_few_but_for_the_way_to_compute_them(monkeypatch):
+    draw = np.random.default_rng(0)
+    answers = draw.random(3000)
+    labels = (draw.random(3000) < answers).astype(np.int64)
+    bundle = SimpleNamespace(manifest=SimpleNamespace(task="binary"))
+    model = Scored(bundle, pl.DataFrame({"x": answers}), labels, {"probability": answers}, None)
+    few = evaluate._ends(OWN, {"auc"}, model, np.arange(3000) // 30)["auc"]
+    monkeypatch.setattr(evaluate, "_MANY", 100)
+    many = evaluate._ends(OWN, {"auc"}, model, np.arange(3000) // 30)["auc"]
+    assert many != few
+    assert many == pytest.approx(few, abs=0.005)
 
 
 def test_the_comparison_with_the_champion_tells_the_money_beside_its_metric(models):
