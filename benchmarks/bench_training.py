@@ -3,6 +3,9 @@
 All three train the same network on the same rows in the same order, and must come to the same weights bit for bit. The last one compares rows
 that are read from a Parquet file with rows in memory.
 
+A DataLoader takes rows from the Dataset one by one and collates them, which costs the same for every network. So the ratio to its loop depends on the
+network: no loop can be five times as fast where a step takes more than a quarter of what the loader takes. The benchmark prints both.
+
 Run: python -m pytest benchmarks/bench_training.py -s -o addopts=--import-mode=importlib
 """
 
@@ -114,18 +117,19 @@ class Order:
         return ROWS
 
 
+def loader_of(rows):
+    """Return a DataLoader over a Dataset of rows, with its default collation."""
+    dataset = TensorDataset(rows.inputs[0], rows.inputs[1], rows.target)
+    return DataLoader(dataset, batch_size=CONFIG.batch_size, sampler=Order(), generator=torch.Generator())
+
+
 def by_loader(rows, _folder):
     with repeatable(1, CONFIG.threads, CPU):
         model = network()
         optimizer = torch.optim.AdamW(
             model.parameters(), lr=CONFIG.learning_rate, weight_decay=CONFIG.weight_decay, fused=True
         )
-        loader = DataLoader(
-            TensorDataset(rows.inputs[0], rows.inputs[1], rows.target),
-            batch_size=CONFIG.batch_size,
-            sampler=Order(),
-            generator=torch.Generator(),
-        )
+        loader = loader_of(rows)
         rate = rates(math.ceil(ROWS / CONFIG.batch_size))
         start = time.perf_counter()
         model.train()
@@ -151,6 +155,25 @@ def test_samples_a_second(benchmark, rows, tmp_path, peer, target):
     ratio = best[ours] / best[peer]
     benchmark.extra_info["ratio"] = ratio
     print(f"\n{best[ours]:,.0f} samples/s against {best[peer]:,.0f}: {ratio:.2f} x (target {target} x)")
+
+
+def test_what_a_loader_costs_beside_a_step(benchmark, rows, tmp_path):
+    """Compare processor time, which other programs lengthen less than the clock's."""
+    seconds = {"the loader": [], "our whole step": []}
+    for name, work in 3 * (
+        ("the loader", lambda: [None for _ in loader_of(rows)]),
+        ("our whole step", lambda: ours(rows, tmp_path / str(time.process_time()))),
+    ):
+        start = time.process_time()
+        work()
+        seconds[name].append(time.process_time() - start)
+    loader, step = min(seconds["the loader"]), min(seconds["our whole step"]) / CONFIG.epochs
+    benchmark.pedantic(lambda: None, rounds=1)
+    benchmark.extra_info["ratio"] = bound = 1 + loader / step
+    print(
+        f"\na loader takes {1e6 * loader / ROWS:.1f} µs a row, our whole step {1e6 * step / ROWS:.1f} µs: "
+        f"about {bound:.1f} x a DataLoader loop on this network"
+    )
 
 
 def large_table(folder, rows):

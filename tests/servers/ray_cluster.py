@@ -17,8 +17,7 @@ ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DISABLE_METRICS_COLLECTION": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_agent_register_timeout_ms": "120000",  # a raylet ends itself if its agent has not started in 30 s, as on a busy machine
-    "RAY_raylet_start_wait_time_s": "150",
+    "RAY_agent_register_timeout_ms": "120000",
     "RAY_worker_register_timeout_seconds": "180",
     "RAY_health_check_initial_delay_ms": "1000",
     "RAY_health_check_period_ms": "500",
@@ -72,7 +71,7 @@ class Cluster:
                 self.join(number)
                 self.nodes.insert(number, self.nodes.pop())
 
-    def join(self, number: int, tries: int = 3) -> None:
+    def join(self, number: int, tries: int = 6) -> None:
         """Start a node and wait for it, anew if it ends by itself, as Ray's do on a busy machine."""
         where = ["--head", f"--port={self.address.partition(':')[2]}", "--include-dashboard=false"]
         for _ in range(tries):
@@ -102,6 +101,9 @@ def ray_cluster(root: Path, nodes: int = 2):
 def start(folder: Path, address: str, where: list[str]) -> Node:
     folder.mkdir()
     command = [str(Path(sys.executable).with_name("ray")), "start", "--block", *where, f"--node-ip-address={address}"]
+    # A raylet ends itself if its agents, Python processes, are slow to tell it their ports, as on a busy machine.
+    agents = ("dashboard-agent-grpc", "dashboard-agent-listen", "runtime-env-agent", "metrics-export")
+    command += [f"--{agent}-port={free_port()}" for agent in agents]
     command += ["--num-cpus=1", f"--temp-dir={folder}", "--object-store-memory=80000000", "--disable-usage-stats"]
     with (folder / "output.txt").open("wb") as output:
         process = subprocess.Popen(
