@@ -199,6 +199,8 @@ class RayEngine(Engine):
     def submit(self, spec: StepSpec) -> Handle:
         """Start one attempt; Ray chooses the node."""
         options: dict[str, Any] = self._options(spec.resources)
+        if self._inside:  # the cores that this attempt lends while it waits look free again and again
+            options["scheduling_strategy"] = "SPREAD"
         if limits := thread_limits(spec.resources):
             options["runtime_env"] = {"env_vars": limits}
         start = partial(self._attempt.options(**options).remote, msgspec.json.encode(spec), self._config.cpus)
