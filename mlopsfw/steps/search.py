@@ -78,7 +78,7 @@ def _space(work: Work, tune: Tune, own: str, trainer_options: TrainerOptions) ->
         called, record = trainer_options(name, {})
         suggested[called] = getattr(record, "search_space", {})
         starts[called] = _flat(msgspec.to_builtins(record))
-    space = Space.of(suggested, tune.space, only_given=tune.sampler == "grid")._replace(starts=starts)
+    space = Space.of(suggested, tune.space, starts=starts, only_given=tune.sampler == "grid")
     for trainer, options in space.trainers.items():
         for option, dimension in options.items():
             for value in dimension.ends:

@@ -334,6 +334,28 @@ def test_each_trainer_proposes_the_same_trials_whatever_the_others_do():
     assert proposed[0] == proposed[1]
 
 
+def test_the_first_trial_has_the_options_of_the_file_where_the_trainer_suggests_other_values_too():
+    suggested = {
+        "rate": {"low": 0.01, "high": 0.1, "log": True},
+        "count": {"low": 4, "high": 64},
+        "hidden": {"choices": [[128], [256]]},
+        "decay": {"low": 1e-3, "high": 10.0, "log": True},
+    }
+    file = {"rate": 0.5, "count": 2, "hidden": [64, 32], "decay": 0.0}
+    space = Space.of({"own": suggested}, {}, starts={"own": file})
+    first = Study(space, Tune(trials=3), maximize=[True], seed=1).propose(0)
+    assert first == {
+        "trainer": "own",
+        "own.rate": 0.5,
+        "own.count": 2,
+        "own.hidden": [64, 32],
+        "own.decay": 1e-3,  # no order of magnitude is at 0: the nearer end
+    }
+    given = {"own.count": Dimension(low=8, high=9)}  # what the file says of the space holds
+    space = Space.of({"own": suggested}, given, starts={"own": file})
+    assert Study(space, Tune(trials=3), maximize=[True], seed=1).propose(0)["own.count"] == 8
+
+
 def test_hyperband_gives_up_a_trial_that_is_worse_than_others_after_the_same_folds():
     space = Space.of({"own": {"a": {"low": 0.0, "high": 1.0}}}, {})
     study = Study(space, Tune(trials=30, sampler="random", pruner="hyperband"), maximize=[True], seed=1, folds=8)

@@ -63,7 +63,23 @@ class Dimension(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         """Return whether a search may try a value."""
         if self.choices:
             return label_of(value) in map(label_of, self.choices)
-        return isinstance(value, int | float) and (self.low or 0) <= value <= (self.high or 0)
+        return _is_number(value) and (self.low or 0) <= value <= (self.high or 0)
+
+    def nearest(self, value: Any) -> Any:
+        """Return the end of the range that is nearer to a number outside it; any other value as it is."""
+        if self.choices or not _is_number(value):
+            return value
+        return min(max(value, self.low or 0), self.high or 0)
+
+    def widened(self, value: Any) -> Dimension:
+        """Return the dimension with a value of the file, too. No range by orders of magnitude has a number below or at 0."""
+        if self.has(value):
+            return self
+        if self.choices:
+            return msgspec.structs.replace(self, choices=(value, *self.choices))
+        if not _is_number(value) or self.step is not None or (self.log and value <= 0):
+            return self
+        return msgspec.structs.replace(self, low=min(value, self.low or 0), high=max(value, self.high or 0))
 
     def grid(self) -> list[Any]:
         """Return every value. Raise `ConfigError` for a range without a step."""
@@ -87,6 +103,10 @@ class Dimension(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 _ROUNDING = 1e-9
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def label_of(value: Any) -> Any:
@@ -134,6 +154,7 @@ class Space(NamedTuple):
         suggested: Mapping[str, Mapping[str, Mapping[str, Any]]],
         given: Mapping[str, Dimension],
         *,
+        starts: Mapping[str, Mapping[str, Any]] | None = None,
         only_given: bool = False,
     ) -> Space:
         """Return the space of a search.
@@ -141,15 +162,19 @@ class Space(NamedTuple):
         Args:
             suggested: Trainer → what it suggests itself.
             given: What the file says: `TRAINER.OPTION` or `features` → values. It replaces a suggestion.
+            starts: Trainer → option → the value that the file gives it, or the default. It widens a suggestion.
             only_given: Whether to leave out what trainers suggest.
 
         Raises:
             ConfigError: A name is no trainer's of the search.
             PluginError: What a trainer suggests is no dimension.
         """
+        starts = starts or {}
         trainers: dict[str, dict[str, Dimension]] = {}
         for name, options in suggested.items():
-            trainers[name] = {} if only_given else {each: _read(name, each, raw) for each, raw in options.items()}
+            read = {} if only_given else {each: _read(name, each, raw) for each, raw in options.items()}
+            own = starts.get(name, {})
+            trainers[name] = {each: wide.widened(own[each]) if each in own else wide for each, wide in read.items()}
         for name, dimension in given.items():
             trainer, _, option = name.partition(".")
             if name == FEATURES:
@@ -158,12 +183,16 @@ class Space(NamedTuple):
                 hint = nearest(trainer, trainers) or f"Write TRAINER.OPTION, where TRAINER is {' or '.join(trainers)}."
                 raise ConfigError(f"the space has {name!r}, and no trainer of the search is called so", hint=hint)
             trainers[trainer][option] = dimension
-        return cls(trainers, features=given.get(FEATURES))
+        return cls(trainers, starts, given.get(FEATURES))
 
     def start(self, trainer: str) -> dict[str, Any]:
-        """Return what the first trial of a trainer tries whatever the sampler says: its options as the file has them."""
+        """Return what the first trial of a trainer tries whatever the sampler says.
+
+        These are its options as the file has them; what lies outside a range moves to its nearer end.
+        """
         own, values = self.trainers[trainer], self.starts.get(trainer, {})
-        return {f"{trainer}.{name}": values[name] for name in own if name in values and own[name].has(values[name])}
+        near = {name: each.nearest(values[name]) for name, each in own.items() if name in values}
+        return {f"{trainer}.{name}": value for name, value in near.items() if own[name].has(value)}
 
     def suggest(self, trial: Trial, trainer: str) -> dict[str, Any]:
         """Return the parameters of a trial of a trainer."""
