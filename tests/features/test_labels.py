@@ -45,10 +45,15 @@ def test_classes_are_in_order_and_keep_their_type(labels, task, classes):
 
 
 @pytest.mark.parametrize(
-    ("labels", "task"), [([0.5, 1.5], "binary"), (["a", "a"], "multiclass"), (["a", "b", "c"], "binary")]
+    ("labels", "task", "message"),
+    [
+        ([0.5, 1.5], "binary", "the target 'y' holds Float64"),
+        (["a", "a"], "multiclass", "every training row has the label 'a' in 'y'"),
+        (["a", "b", "c"], "binary", "the target 'y' has 3 classes"),
+    ],
 )
-def test_labels_that_are_no_classes_are_refused(labels, task):
-    with pytest.raises(DataError, match="the target 'y'"):
+def test_labels_that_are_no_classes_are_refused(labels, task, message):
+    with pytest.raises(DataError, match=message):
         classes_of(pl.Series("y", labels), task)
 
 
