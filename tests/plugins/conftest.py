@@ -1,4 +1,4 @@
-"""Lets the plugins' tests share `bundles`, `drift_windows`, `receiver` and `serving`, which pytest's importlib mode keeps off the path."""
+"""Lets the plugins' tests share `bundles`, `drift_windows`, `receiver`, `serving` and `thread_peers`, which pytest's importlib mode keeps off the path."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from safetensors.torch import load_file
+from thread_peers import run_side_by_side, two_peers
 
 from mlopsfw.data.tables.handle import TableHandle
 from mlopsfw.errors import DataError, PluginError
@@ -21,7 +21,6 @@ from mlopsfw.kernel.roles.engine import Resources
 from mlopsfw.kernel.roles.training import TrainingTask
 from mlopsfw.testing.trainer import Context, training_rows, training_task
 from mlopsfw_trainer_torch import TorchConfig
-from mlopsfw_trainer_torch.checkpoint import Checkpoints
 from mlopsfw_trainer_torch.device import repeatable
 from mlopsfw_trainer_torch.module_trainer import ModuleTrainer
 from mlopsfw_trainer_torch.trainer import TorchTrainer
@@ -45,43 +44,18 @@ def nets(monkeypatch):
     monkeypatch.syspath_prepend(Path(__file__).parent)
 
 
-class Threads:
-    """Two threads as the processes of one training."""
-
-    count = 2
-
-    def __init__(self, rank, shared, barrier):
-        self.rank, self._shared, self._barrier = rank, shared, barrier
-
-    def add(self, values):
-        self._shared[self.rank] = values.clone()
-        self._barrier.wait()
-        total = self._shared[0] + self._shared[1]
-        self._barrier.wait()
-        values.copy_(total)
-
-
 @pytest.mark.parametrize("options", [{}, {"class_weights": "balanced"}, {"accumulate": 3}, {"network": "mlp"}])
 def test_two_peers_that_share_each_batch_come_to_the_loss_of_one(tmp_path, options):
     trainer = TorchTrainer(msgspec.structs.replace(PLAIN, **options))
     task, cpu = training_task("binary", features=("number", "color")), torch.device("cpu")
     problem = trainer._prepare(task, TableHandle.of(training_rows(300)), None)
-    shared, barrier = [None, None], threading.Barrier(2, timeout=60)
-
     with repeatable(task.seed, 1, cpu):
         state, made = torch.get_rng_state(), []
-        for peers in (None, Threads(0, shared, barrier), Threads(1, shared, barrier)):
+        for peers in (None, *two_peers()):
             torch.set_rng_state(state)
             made.append(trainer.training(problem, task, cpu, mixed=False, peers=peers))
         alone, *both = made
-        runs = [
-            threading.Thread(target=each.run, args=(Context.under(tmp_path, str(n)), Checkpoints(tmp_path / f"k{n}", "k")))
-            for n, each in enumerate(made)
-        ]  # fmt: skip
-        for run in runs:
-            run.start()
-        for run in runs:
-            run.join()
+        run_side_by_side(made, tmp_path)
     first, second = (each.progress.history for each in both)
     assert np.allclose(first, alone.progress.history, atol=1e-5)
     assert first == second

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 
 import msgspec
 import numpy as np
 import polars as pl
 import pytest
 import torch
+from thread_peers import run_side_by_side, two_peers
 
 from mlopsfw.data.tables import row_order
 from mlopsfw.data.tables.handle import TableHandle
 from mlopsfw.errors import DataError
 from mlopsfw.testing.trainer import Context, Stopped, TrainerConformance, digests, training_rows, training_task
 from mlopsfw_trainer_torch import TorchConfig
-from mlopsfw_trainer_torch.checkpoint import Checkpoints
 from mlopsfw_trainer_torch.device import repeatable
 from mlopsfw_trainer_torch.streamed import Order, Streamed
 from mlopsfw_trainer_torch.trainer import TorchTrainer
@@ -114,39 +113,14 @@ def test_a_value_that_cannot_be_learned_from_is_the_same_error_as_in_memory(tmp_
             fit(tmp_path, memory, rows, task=training_task("regression"), memory=memory)
 
 
-class Threads:
-    """Two threads as the processes of one training."""
-
-    count = 2
-
-    def __init__(self, rank, shared, barrier):
-        self.rank, self._shared, self._barrier = rank, shared, barrier
-
-    def add(self, values):
-        self._shared[self.rank] = values.clone()
-        self._barrier.wait()
-        total = self._shared[0] + self._shared[1]
-        self._barrier.wait()
-        values.copy_(total)
-
-
 def test_two_peers_read_a_shard_each_and_agree(tmp_path):
     trainer, problem = prepared(training_rows(601), dropout=0.0, epochs=3, checkpoint_every=0)
-    shared, barrier = [None, None], threading.Barrier(2, timeout=60)
     with repeatable(3, 1, CPU):
         state, made = torch.get_rng_state(), []
-        for rank in range(2):
+        for peers in two_peers():
             torch.set_rng_state(state)
-            peers = Threads(rank, shared, barrier)
             made.append(trainer.training(problem, NUMBERED, CPU, mixed=False, peers=peers))
-        runs = [
-            threading.Thread(target=each.run, args=(Context.under(tmp_path, str(n)), Checkpoints(tmp_path / f"k{n}", "k")))
-            for n, each in enumerate(made)
-        ]  # fmt: skip
-        for run in runs:
-            run.start()
-        for run in runs:
-            run.join()
+        run_side_by_side(made, tmp_path)
     first, second = made
     assert first.progress.history == second.progress.history
     assert len(first.progress.history) == 3

@@ -1,10 +1,18 @@
-"""An engine in this process, for steps that have children."""
+"""An engine in this process, for steps that have children, and rows to learn from."""
 
 import threading
 
 import pytest
 
 from mlopsfw.kernel.roles.engine import Resources
+
+_ROWS = """
+import numpy as np, polars as pl
+def rows():
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(120, 2))
+    return pl.DataFrame({"a": x[:, 0], "b": x[:, 1], "y": (x[:, 0] + 0.3 * draw.normal(size=120) > 0).astype(int)})
+"""
 
 
 class Handle:
@@ -43,3 +51,9 @@ class Here:
 def here():
     """Return the engine: `here(project, killed)`, where `killed(handle)` says whether a kill of the step follows."""
     return Here
+
+
+@pytest.fixture
+def learnable_rows():
+    """Return a module whose function `rows` returns 120 rows: the label `y` depends on `a`, not on `b`."""
+    return _ROWS

