@@ -62,7 +62,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return labelled & (self.held(frame, positions) == (self.which == "held"))
 
     def held(self, frame: pl.DataFrame, positions: np.ndarray) -> pl.Series:
-        """Return which rows are held out, whether they have a label or not."""
+        """Return which rows are held out, whether they have a label or not. Takes what `mask` does."""
         if self.time:
             return (frame[self.time].to_physical() > self.until).fill_null(value=False)
         chance = _random_bits(positions.astype(np.uint64), self.seed)

@@ -1,7 +1,6 @@
 """The executor for requests: takes checked columns as arrays, and returns feature arrays. Needs only NumPy.
 
 Most requests have one row, so all their numbers become one matrix, and each kind of operation is one expression over it.
-
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from mlopsfw.capturelog.classes import class_codes
 from mlopsfw.data.tables.prefetch import in_order
 from mlopsfw.features.blocks import Blocks, Part
 from mlopsfw.features.encoding import Encoding, matrix
-from mlopsfw.features.fit import ColumnWish, is_category, learned_columns, read_wishes
+from mlopsfw.features.fit import ColumnWish, check_kind, hash_buckets, is_category, learned_columns, read_wishes
 from mlopsfw.features.labels import check_weights, classes_of, numbers, row_weights, rows_with_label
 from mlopsfw.features.size import matrix_fits
 from mlopsfw.features.summary import WholeColumn
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 _SEEN = 3  # training rows that a category needs for a place of its own
 _MOST = 1000  # categories with a place of their own; of others the most frequent
-_BUCKETS = (64, 1 << 16)  # fewest and most of a hashed column
 
 
 class Rows(NamedTuple):
@@ -180,8 +179,8 @@ class MatrixBlocks:
 
     def _rows(self, frame: pl.DataFrame) -> Rows:
         arrays = table_arrays(frame, self._columns.inputs)
-        numbers_of = matrix(self._columns.encodings, arrays)
-        return Rows(numbers_of, _labels(frame, self._task, self._columns.classes), _weights(frame, self._task))
+        values = matrix(self._columns.encodings, arrays)
+        return Rows(values, _labels(frame, self._task, self._columns.classes), _weights(frame, self._task))
 
 
 def row_count(rows: Rows | MatrixBlocks) -> int:
@@ -195,7 +194,7 @@ def sample_of(rows: Rows | MatrixBlocks) -> Rows:
 
 
 def training_blocks(data: TrainingData, task: TrainingTask) -> tuple[Columns, MatrixBlocks]:
-    """Return the same as `training_rows` for rows that do not fit into memory. Reads the table once."""
+    """Return what `training_rows` does, for rows that do not fit into memory. Reads the table once."""
     names, wishes = learned_columns(data.schema.names, task), read_wishes(task)
     time = [task.time] if task.time in data.schema.names else []
     surveyed, summaries = survey_columns(data, task, list(dict.fromkeys([*names, *_labels_of(task, data), *time])))
@@ -218,7 +217,7 @@ def validation_blocks(data: TrainingData, task: TrainingTask, columns: Columns) 
 
 
 def _weights(rows: pl.DataFrame, task: TrainingTask) -> np.ndarray | None:
-    """Return the weights of a part of the rows."""
+    """Return the weights of some of the rows, which may all be zero."""
     if not task.weight or task.weight not in rows.columns:
         return None
     return check_weights(rows[task.weight], np.float32, some=False)
@@ -264,9 +263,7 @@ def _encoding(summary: Summary, column: SignatureColumn, wish: ColumnWish, seed:
         return Encoding(column=column.name, kind="hash", buckets=wish.buckets, seed=seed)
     counts = summary.counts
     if wish.pii:
-        fewest, most = _BUCKETS
-        suited = 1 << (2 * max(counts.height, 1) - 1).bit_length()  # a power of two, at least twice the categories
-        return Encoding(column=column.name, kind="hash", buckets=min(max(suited, fewest), most), seed=seed)
+        return Encoding(column=column.name, kind="hash", buckets=hash_buckets(counts.height), seed=seed)
     frequent = counts.filter(pl.col("count") >= _SEEN).sort(["count", "text"], descending=[True, False])
     return Encoding(column=column.name, kind="category", categories=tuple(sorted(frequent["text"][:_MOST])))
 
@@ -276,14 +273,10 @@ def _check(column: SignatureColumn, wish: ColumnWish) -> None:
     if column.type in ("binary", "list", "tensor"):
         hint = "Add it to `exclude`, or convert it to a number, text, boolean, date or datetime in an earlier step."
         raise DataError(f"column {name!r} holds {column.type}, and no tree can split on it", hint=hint)
-    category = wish.kind == "category" or wish.buckets > 0
-    if category and column.type not in ("string", "integer"):
-        raise UsageError(f"column {name!r} is of type {column.type} and cannot be a category")
-    if wish.kind == "number" and column.type in ("string", "date", "datetime"):
-        raise UsageError(f"column {name!r} is of type {column.type} and cannot be a number")
+    check_kind(column, wish)
     if wish.bins is not None:
         hint = "Remove `bins`; `max_bin` in the trainer's options holds for all columns."
         raise UsageError(f"column {name!r} has `bins`, but trees choose the intervals themselves", hint=hint)
-    if wish.pii and column.type != "string" and not category:
+    if wish.pii and not is_category(column.type, wish):
         hint = "Add it to `exclude`, pseudonymise it, or use a trainer that keeps no values, such as torch."
         raise UsageError(f"column {name!r} is personal, and the file of the trees keeps values of numbers", hint=hint)

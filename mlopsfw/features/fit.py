@@ -30,7 +30,7 @@ _VOCABULARY = 1000  # most categories with codes of their own; a column with mor
 _SEEN = 3  # occurrences that a category needs for a code of its own
 _NEAR = 1e-9  # of a column's range
 _SMALLEST = 1e-300
-_BUCKETS = (64, 1 << 16)  # fewest and most bins by default
+_BUCKETS = (64, 1 << 16)  # fewest and most of a hashed column by default
 
 
 class ColumnWish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -71,11 +71,11 @@ def plan_of(
     columns |= {each.name: SignatureColumn(name=each.name, type=each.type, nullable=True) for each in chosen.derived}
     operations: list[Operation] = []
 
-    def made(name: str) -> list[Operation]:
+    def operations_of(name: str) -> list[Operation]:
         return list(_operations(summaries[name], columns[name], wishes.get(name, ColumnWish()), task.seed))
 
-    for some in in_order(made, chosen.names):
-        operations += some
+    for of_column in in_order(operations_of, chosen.names):
+        operations += of_column
     plan = FeaturePlan(inputs=tuple(inputs), operations=tuple(operations), derived=chosen.derived)
     plan.check()
     return plan
@@ -109,8 +109,9 @@ def choose(columns: Sequence[str], task: TrainingTask) -> Chosen:
     """Return which of a table's columns a training needs. Raise as `fit` does."""
     names = learned_columns([*columns, *(each.name for each in task.derived)], task)
     derived = used(task.derived, names)
-    made = {each.name for each in derived}
-    return Chosen(names, derived, [name for name in dict.fromkeys([*names, *reads(derived)]) if name not in made])
+    derived_names = {each.name for each in derived}
+    raw = [name for name in dict.fromkeys([*names, *reads(derived)]) if name not in derived_names]
+    return Chosen(names, derived, raw)
 
 
 def learned_columns(columns: list[str], task: TrainingTask) -> list[str]:
@@ -180,13 +181,23 @@ def is_category(kind: str, wish: ColumnWish) -> bool:
     return kind == "string" or wish.kind == "category" or wish.buckets > 0
 
 
-def _operations(summary: Summary, column: SignatureColumn, wish: ColumnWish, seed: int) -> Iterator[Operation]:
-    category = is_category(column.type, wish)
-    if category and column.type not in ("string", "integer"):
+def check_kind(column: SignatureColumn, wish: ColumnWish) -> None:
+    """Raise `UsageError` if a column's type cannot be the kind that its options ask for."""
+    if is_category(column.type, wish) and column.type not in ("string", "integer"):
         raise UsageError(f"column {column.name!r} is of type {column.type} and cannot be a category")
     if wish.kind == "number" and column.type in ("string", "date", "datetime"):
         raise UsageError(f"column {column.name!r} is of type {column.type} and cannot be a number")
-    if category:
+
+
+def hash_buckets(categories: int) -> int:
+    """Return how many buckets so many categories are hashed to: a power of two, at least twice their number, within limits."""
+    fewest, most = _BUCKETS
+    return min(max(1 << (2 * max(categories, 1) - 1).bit_length(), fewest), most)
+
+
+def _operations(summary: Summary, column: SignatureColumn, wish: ColumnWish, seed: int) -> Iterator[Operation]:
+    check_kind(column, wish)
+    if is_category(column.type, wish):
         yield _category(summary, column.name, wish, seed)
     elif column.type in ("date", "datetime"):
         parts = ("hour", "weekday", "month") if column.type == "datetime" else ("weekday", "month")
@@ -204,9 +215,7 @@ def _category(summary: Summary, name: str, wish: ColumnWish, seed: int) -> Opera
         frequent = counts.filter(pl.col("count") >= _SEEN)["text"].sort()
         if len(frequent) <= _VOCABULARY:
             return Lookup(column=name, values=tuple(frequent.to_list()))
-    suited = 1 << (2 * max(counts.height, 1) - 1).bit_length()  # a power of two, at least twice the categories
-    fewest, most = _BUCKETS
-    return Hash(column=name, buckets=min(max(suited, fewest), most), seed=seed)
+    return Hash(column=name, buckets=hash_buckets(counts.height), seed=seed)
 
 
 def _number(summary: Summary, column: SignatureColumn, wish: ColumnWish) -> Iterator[Operation]:

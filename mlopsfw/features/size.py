@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.training import TrainingData, TrainingTask
 
 SHARE: Final = 4
-"""A training may hold rows of one in so many parts of the machine's memory: preparing them takes up to twice as much, and it is not alone."""
+"""The rows of a training may take 1/4 of the memory: preparing them takes up to twice as much, and other processes need some, too."""
 _CGROUP = Path("/sys/fs/cgroup/memory.max")
-_TEXT, _VALUE, _FLOAT = 32, 8, 4  # bytes; of a text on the average
+_TEXT, _VALUE, _FLOAT = 32, 8, 4  # bytes; a text takes 32 on average
 
 
 def plan_fits(train: TrainingData, valid: TrainingData | None, task: TrainingTask, memory: str) -> bool:

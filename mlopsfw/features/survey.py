@@ -85,11 +85,11 @@ def survey(data: TrainingData, task: TrainingTask, columns: Sequence[str], which
     Raises:
         DataError: No row has a label, or labels or weights do not fit.
     """
-    return _gathered(data, task, columns, None).result(which)
+    return _survey_blocks(data, task, columns, None).result(which)
 
 
 def survey_plan(data: TrainingData, task: TrainingTask, columns: Sequence[str]) -> tuple[Survey, FeaturePlan]:
-    """Return the same of training rows, and their feature plan.
+    """Return the survey of training rows, and their feature plan.
 
     The plan is that of `FeaturePlan.fit`, but for the order of sums, and for the quantiles of more than `SAMPLED` rows, which are those of the
     sample.
@@ -116,12 +116,12 @@ def survey_plan(data: TrainingData, task: TrainingTask, columns: Sequence[str]) 
 def survey_columns(
     data: TrainingData, task: TrainingTask, columns: Sequence[str]
 ) -> tuple[Survey, dict[str, GrowingColumn]]:
-    """Return the same of training rows, and the summary of each column to learn from. Raise as `survey` does."""
-    gathering = _gathered(data, task, columns, choose(data.schema.names, task))
+    """Return the survey of training rows, and the summary of each column to learn from. Raise as `survey` does."""
+    gathering = _survey_blocks(data, task, columns, choose(data.schema.names, task))
     return gathering.result("training"), gathering.summaries
 
 
-def _gathered(data: TrainingData, task: TrainingTask, columns: Sequence[str], chosen: Chosen | None) -> _Gathering:
+def _survey_blocks(data: TrainingData, task: TrainingTask, columns: Sequence[str], chosen: Chosen | None) -> _Gathering:
     gathering = _Gathering(data, task, chosen)
     for first, frame in all_blocks(data, columns):
         gathering.add(frame, first)
@@ -167,8 +167,7 @@ class _Gathering:
             numbers(labels)
             self._target.add(labels)
         else:
-            known = pl.concat([*self._labels, labels.unique()]).unique()
-            self._labels = [known]
+            self._labels = [pl.concat([*self._labels, labels.unique()]).unique()]
         if task.weight in rows.columns and task.weight:
             self._weighed |= bool(check_weights(rows[task.weight], some=False).any())
 

@@ -161,7 +161,6 @@ def _numeric(plan: FeaturePlan, frame: pl.DataFrame) -> np.ndarray:
     out = np.empty((frame.height, len(plan.numeric_sources)), dtype=np.float32)
     request = RequestPlan(plan)
     moments = {op.column for op in plan.operations if isinstance(op, Cycle)}
-
     numbers = frame.select(request.numbers)
     others = [name for name, dtype in numbers.schema.items() if dtype != pl.Float64]
 
