@@ -13,9 +13,12 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from mlopsfw.kernel.base.errors import UsageError
+
+if TYPE_CHECKING:
+    from mlopsfw.pipeline.run.number_log import NumberLog
 
 PREFIX = "system/"
 _VARIABLE, _DEFAULT = "MLOPSFW_SYSTEM_METRICS", 10.0
@@ -24,33 +27,25 @@ _MIB = 1 << 20
 _PROC = Path("/proc")
 
 
-class Log(Protocol):
-    """Takes numbers, as `MetricLog` does."""
-
-    def log(self, name: str, value: float, step: float | None = None) -> None:
-        """Append one number."""
-        ...
-
-
 def interval(seconds: float | None = None) -> float:
     """Return the seconds between two samples: those given, else those of `MLOPSFW_SYSTEM_METRICS`, else 10; 0 for no samples.
 
     Raises:
         UsageError: It is no number, negative or not finite.
     """
-    given = os.environ.get(_VARIABLE, "") if seconds is None else str(seconds)
+    text = os.environ.get(_VARIABLE, "") if seconds is None else str(seconds)
     with suppress(ValueError):
-        number = float(given or _DEFAULT)
+        number = float(text or _DEFAULT)
         if 0 <= number < math.inf:
             return number
     where = _VARIABLE if seconds is None else "system_seconds"
-    raise UsageError(f"{where} is {given!r}, no number of seconds", hint="Write 10, or 0 for no system metrics.")
+    raise UsageError(f"{where} is {text!r}, no number of seconds", hint="Write 10, or 0 for no system metrics.")
 
 
 class _Sampled:
     """A log that gets samples."""
 
-    def __init__(self, log: Log, seconds: float) -> None:
+    def __init__(self, log: NumberLog, seconds: float) -> None:
         self._log, self._seconds, self._began = log, seconds, time.monotonic()
         self.due = self._began + seconds / 10  # then the counters are read that the first sample is compared with
         self._usage: Usage | None = None
@@ -66,7 +61,10 @@ class _Sampled:
 
 
 class _Sampler:
-    """The thread that samples. It ends when no run has been open for a while: a thread for each of many short runs would cost more than they do."""
+    """The thread that samples for all runs: a thread for each of many short runs would cost more than they do.
+
+    It ends when no run has been open for a while.
+    """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -109,7 +107,7 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextmanager
-def sampling(log: Log, seconds: float | None = None) -> Iterator[None]:
+def sampling(log: NumberLog, seconds: float | None = None) -> Iterator[None]:
     """Log system metrics every `seconds` inside the block; see `interval`."""
     if not (every := interval(seconds)):
         yield

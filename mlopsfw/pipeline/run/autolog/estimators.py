@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -20,7 +21,7 @@ _inside: ContextVar[bool] = ContextVar("mlopsfw_autolog_fit", default=False)
 
 
 class Estimators:
-    """The estimators of one run.
+    """The estimators that one run fits.
 
     Args:
         sink: Where to write.
@@ -28,19 +29,18 @@ class Estimators:
 
     def __init__(self, sink: Sink) -> None:
         self._sink, self._lock = sink, threading.Lock()
-        self._fits: dict[
-            tuple[str, bytes], list[Any]
-        ] = {}  # of a class with these parameters: its name here, and how many
+        self._labels: dict[tuple[str, bytes], str] = {}  # by class and parameters
+        self._counts: Counter[str] = Counter()  # fits by label
         self._running = 0
 
-    def takes(self, estimator: object) -> bool:
+    def logs(self, estimator: object) -> bool:
         """Return whether a fit that begins now is logged: of a model, and none that another fit calls.
 
         Threads of joblib do not inherit the context of the fit that started them.
         """
         model = hasattr(type(estimator), "predict") or hasattr(type(estimator), "fit_predict")
-        joblibs = self._running > 0 and type(threading.current_thread()).__module__ == "multiprocessing.dummy"
-        return model and not _inside.get() and not joblibs
+        in_joblib = self._running > 0 and type(threading.current_thread()).__module__ == "multiprocessing.dummy"
+        return model and not _inside.get() and not in_joblib
 
     @contextmanager
     def fitting(self) -> Iterator[None]:
@@ -83,14 +83,14 @@ class Estimators:
         """Return what the run calls an estimator, and how often one with these parameters was fitted before; "" for too many."""
         key = (name, msgspec.json.encode(params, order="sorted"))
         with self._lock:
-            if key not in self._fits:
-                if len(self._fits) >= _MOST_LABELS:
+            if key not in self._labels:
+                if len(self._labels) >= _MOST_LABELS:
                     return "", 0
-                same = sum(other == name for other, _ in self._fits)
-                self._fits[key] = [f"{name}_{same + 1}" if same else name, 0]
-            label, number = self._fits[key]
-            self._fits[key][1] += 1
-        return label, number
+                same = sum(other == name for other, _ in self._labels)
+                self._labels[key] = f"{name}_{same + 1}" if same else name
+            label = self._labels[key]
+            self._counts[label] += 1
+            return label, self._counts[label] - 1
 
     def _scores(self, estimator: Any, data: Sequence[Any]) -> dict[str, float]:
         scores = {}

@@ -145,7 +145,7 @@ class _Fit:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         watch = self._watched()
-        if watch is None or not watch.estimators.takes(self.__self__):
+        if watch is None or not watch.estimators.logs(self.__self__):
             return self.__wrapped__(*args, **kwargs)
         with watch.estimators.fitting():
             began = time.perf_counter()

@@ -6,18 +6,13 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-_FREE, _SHARE = 0.2, 0.01  # seconds for a short run; beyond them the share of a run's time
+if TYPE_CHECKING:
+    from mlopsfw.pipeline.run.number_log import NumberLog
+
+_FREE, _SHARE = 0.2, 0.01  # seconds that each run may spend, and beyond them the share of its time
 _MOST_PARAMS, _LONGEST, _DEEPEST = 500, 250, 4
-
-
-class Log(Protocol):
-    """Takes numbers, as `MetricLog` does."""
-
-    def log(self, name: str, value: float, step: float | None = None) -> None:
-        """Append one number."""
-        ...
 
 
 class Sink:
@@ -29,7 +24,7 @@ class Sink:
         every: Look at each step of an optimizer whose number this divides; 0 for as often as costs at most 1% of the run's time.
     """
 
-    def __init__(self, log: Log, params: Callable[[Mapping[str, Any]], None] | None, every: int) -> None:
+    def __init__(self, log: NumberLog, params: Callable[[Mapping[str, Any]], None] | None, every: int) -> None:
         self.log, self._params, self.every = log, params, every
         self._began, self._spent, self._failed = time.perf_counter(), 0.0, False
 

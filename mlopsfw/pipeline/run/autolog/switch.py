@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from mlopsfw.kernel.base.errors import UsageError
 from mlopsfw.pipeline.run.autolog.estimators import Estimators
 from mlopsfw.pipeline.run.autolog.hooks import Hooks
 from mlopsfw.pipeline.run.autolog.optimizers import Optimizers
-from mlopsfw.pipeline.run.autolog.sink import Log, Sink
+from mlopsfw.pipeline.run.autolog.sink import Sink
 from mlopsfw.pipeline.run.current import Current
+
+if TYPE_CHECKING:
+    from mlopsfw.pipeline.run.number_log import NumberLog
 
 
 class Watch:
@@ -23,7 +26,7 @@ class Watch:
         params: Takes its parameters.
     """
 
-    def __init__(self, log: Log, params: Callable[[Mapping[str, Any]], None] | None) -> None:
+    def __init__(self, log: NumberLog, params: Callable[[Mapping[str, Any]], None] | None) -> None:
         self._log, self._params = log, params
         self.by: autolog | None = None
 
@@ -57,7 +60,7 @@ _hooks = Hooks(_watched)
 
 
 @contextlib.contextmanager
-def watching(log: Log, params: Callable[[Mapping[str, Any]], None] | None = None) -> Iterator[None]:
+def watching(log: NumberLog, params: Callable[[Mapping[str, Any]], None] | None = None) -> Iterator[None]:
     """Watch a run inside the block, if `autolog` is on or is switched on in it."""
     watch = Watch(log, params)
     if _everywhere:

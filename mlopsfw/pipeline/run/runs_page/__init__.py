@@ -31,7 +31,7 @@ def runs_page(
         folder: Where the pages of single runs lie, relative to this one: `FOLDER/RUN.html`.
         pages: The runs that have one.
     """
-    columns = [*_FACTS, *(shown or _telling(records))]
+    columns = [*_FACTS, *(shown or _informative_columns(records))]
     rows = [[record.get(name) for name in columns] for record in map(_short, records)]
     linked = [number for number, record in enumerate(records) if record["run"] in pages]
     first, links = rows[:_AT_ONCE], set(linked)
@@ -49,7 +49,7 @@ def _short(record: Mapping[str, Any]) -> dict[str, Any]:
     return {**record, "started": record["started"][:19], "seconds": round(record["seconds"] or 0.0, 2)}
 
 
-def _telling(records: Sequence[Mapping[str, Any]]) -> list[str]:
+def _informative_columns(records: Sequence[Mapping[str, Any]]) -> list[str]:
     names = dict.fromkeys(name for record in records for name in record)
     metrics = sorted(name for name in names if name.startswith("metrics."))[:_MOST]
     params = [name for name in sorted(names) if name.startswith("params.") and _differs(name, records)]
