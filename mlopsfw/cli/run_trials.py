@@ -32,13 +32,13 @@ BEST = 10
 @pass_snapshot
 def trials(project: Project, run_id: str, step: str, *, whole: bool, html: Path | None, as_json: bool) -> None:
     """List the best trials of the search of STEP in RUN, best first. By default of the only step that searches. `--json` has all."""
-    made = _trials(project, run_id, step)
+    listed = _trials(project, run_id, step)
     if html is not None:
-        _write_page(project, html, run_id, step, made)
+        _write_page(project, html, run_id, step, listed)
     if as_json:
-        emit_json(msgspec.to_builtins(made))
+        emit_json(msgspec.to_builtins(listed))
         return
-    show_trials(made, len(made) if whole else BEST)
+    show_trials(listed, len(listed) if whole else BEST)
 
 
 def trials_of_step(project: Project, run: str, step: str) -> list[Trial]:
@@ -47,7 +47,7 @@ def trials_of_step(project: Project, run: str, step: str) -> list[Trial]:
     return _trials(project, run, step) if "tune" in params else []
 
 
-def show_trials(made: list[Trial], most: int) -> None:
+def show_trials(listed: list[Trial], most: int) -> None:
     """Print the first trials, and how many there are of each status."""
     rows = [
         {
@@ -59,14 +59,14 @@ def show_trials(made: list[Trial], most: int) -> None:
             "params": ", ".join(_short(name, value) for name, value in trial.params.items() if name != "trainer"),
             "why": trial.why,
         }
-        for trial in made[:most]
+        for trial in listed[:most]
     ]
     columns = ("trial", "status", "value", "seconds", "trainer", "params")
     table(rows, (*columns, "why") if any(row["why"] for row in rows) else columns, empty="No trials yet.")
-    if made[most:]:
-        counts = Counter(trial.status for trial in made)
+    if listed[most:]:
+        counts = Counter(trial.status for trial in listed)
         words = ", ".join(f"{count} {status}" for status, count in counts.items())
-        click.echo(f"{len(made)} trials: {words}; `mlopsfw runs trials --all` lists them")
+        click.echo(f"{len(listed)} trials: {words}; `mlopsfw runs trials --all` lists them")
 
 
 def _short(name: str, value: object) -> str:
@@ -79,16 +79,16 @@ def _trials(project: Project, run_id: str, name: str) -> list[Trial]:
     run = project.runs.resolve(run_id)
     step, params = _searching(project, run, name)
     metric = _metric(project, params)
-    made = trials_of(project.runs.children(run, step), project.values.load, metric)
+    listed = trials_of(project.runs.children(run, step), project.values.load, metric)
     sign = -1 if project.metrics[metric].higher_is_better else 1
-    return sorted(made, key=lambda trial: (trial.value is None, sign * (trial.value or 0.0)))
+    return sorted(listed, key=lambda trial: (trial.value is None, sign * (trial.value or 0.0)))
 
 
 def _metric(project: Project, params: dict[str, Any]) -> str:
     return str(params["tune"].get("metric") or project.metrics.primary(params["task"]))
 
 
-def _write_page(project: Project, html: Path, run_id: str, name: str, made: list[Trial]) -> None:
+def _write_page(project: Project, html: Path, run_id: str, name: str, listed: list[Trial]) -> None:
     from mlopsfw.training.search.page import Search, search_page
 
     run = project.runs.resolve(run_id)
@@ -102,7 +102,7 @@ def _write_page(project: Project, html: Path, run_id: str, name: str, made: list
         objectives=(metric, *params["tune"].get("also", ())),
         report=project.values.load(outputs["search"]) if "search" in outputs else {},
     )
-    write_file(html, search_page(search, made))
+    write_file(html, search_page(search, listed))
 
 
 def _searching(project: Project, run: str, name: str) -> tuple[str, dict[str, Any]]:

@@ -25,8 +25,8 @@ else:
 MONEY = "money"
 _TASKS = ("binary", "multiclass", "regression")
 _TWO = 2  # classes
-_PREDICTIONS = 1000  # what a text tells the money of
-_WHOLE = 100  # from here on a text has no fraction
+_PREDICTIONS = 1000  # a text names the money of so many
+_WHOLE = 100  # a text of this sum and above has no fraction
 _Cost = Annotated[float, msgspec.Meta(ge=0)]
 
 

@@ -74,7 +74,7 @@ class Reasons:
         )
 
     def _profile(self, bundle: LoadedBundle, settings: MonitorSettings) -> dict[str, object]:
-        """Return input's contribution → the reference of its distribution, as a dict."""
+        """Return the distribution of each input's contribution in the reference rows, by the contribution's name."""
         from mlopsfw_core import Reference
 
         inputs = [column.name for column in bundle.manifest.inputs]
@@ -97,7 +97,13 @@ def _names(bundle: LoadedBundle) -> list[str]:
 
 
 def _explained(bundle: LoadedBundle, rows: pl.DataFrame, most: int) -> pl.DataFrame:
-    """Return at most so many rows with the contributions to the answer; of several classes, to the likeliest one."""
+    """Return rows with the contributions of each input to the answer.
+
+    Args:
+        bundle: Has the model.
+        rows: What it answers.
+        most: How many rows to explain; of more a sample is drawn.
+    """
     from mlopsfw.models.bundle.scoring import Extras, score
 
     some = rows.sample(most, seed=0) if rows.height > most else rows

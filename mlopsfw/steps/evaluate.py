@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     from mlopsfw.models.metrics import MetricSet
     from mlopsfw.models.registry import Registry
 
-
-_MANY = 20_000  # rows
+_MANY = 20_000  # rows from which on the jackknife stands for the bootstrap
 
 
 class EvaluateParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -284,11 +283,13 @@ def _report(context: StepContext, metrics: Mapping[str, Any]) -> None:
     log_disturbed(context, metrics)
 
 
-def _log_comparison(context: StepContext, c: Mapping[str, Any]) -> None:
+def _log_comparison(context: StepContext, compared: Mapping[str, Any]) -> None:
     own, other, *ends = (
-        value_text(c["metric"], c[name], form=".4f") for name in ("model", "champion", "low", "high") if name in c
+        value_text(compared["metric"], compared[name], form=".4f")
+        for name in ("model", "champion", "low", "high")
+        if name in compared
     )
-    name = f"{c['metric']} "
+    name = f"{compared['metric']} "
     interval = f" (95% interval of the gain: {' to '.join(each.removeprefix(name) for each in ends)})" if ends else ""
     context.log(f"{own}, the champion's {other.removeprefix(name)}{interval}")
 

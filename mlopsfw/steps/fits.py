@@ -57,7 +57,7 @@ class PlannedFit(NamedTuple):
 
     @property
     def given(self) -> dict[str, str]:
-        """What tells its child which one it is."""
+        """What its child identifies it by."""
         return {"trainer": self.trainer, "name": self.name}
 
 
@@ -101,10 +101,10 @@ class Fits:
         return Answers(joined([each.judged for each in parts]), joined([each.learned for each in parts]))
 
 
-def fitted(
+def make_fit(
     subject: Subject, fit: PlannedFit, *, trainer: Trainer, bundles: BundleStore, context: StepContext
 ) -> pl.DataFrame:
-    """Make a fit, in its child; return its answers as a table."""
+    """Train on the rows of a fit, and return its answers as a table. Called in its child."""
     import polars as pl
 
     model = fit_rows(subject, fit.train, fit.name, trainer=trainer, bundles=bundles, context=context)
@@ -175,8 +175,8 @@ class FitLoop:
 
     def _make(self, planned: Sequence[PlannedFit], slots: int) -> None:
         waiting = deque(self._not_made(planned))
-        if kept := len(planned) - len(waiting):
-            self._context.log(f"{kept} of {len(planned)} fits were made before")
+        if reused := len(planned) - len(waiting):
+            self._context.log(f"{reused} of {len(planned)} fits were made before")
         while waiting or self._children.running:
             while waiting and len(self._children.running) < slots:
                 self._start(*waiting.popleft())
@@ -190,11 +190,11 @@ class FitLoop:
             key = self._children.key({**self._counts, **fit.given}, (f"trainer.{fit.trainer}",))
             given = self._context.values.store({**fit.given, "key": key.key}, "fit")
             past = self._past.get(given.digest)
-            made = past.outputs if past and past.outputs else self._children.cached(number, given, key)
-            if made is None:
+            outputs = past.outputs if past and past.outputs else self._children.cached(number, given, key)
+            if outputs is None:
                 yield number, given, key
             else:
-                self._made[number] = made[OUTPUT]
+                self._made[number] = outputs[OUTPUT]
 
     def _start(self, number: int, given: Artifact, key: Fingerprint) -> None:
         past = self._past.get(given.digest)
@@ -203,13 +203,13 @@ class FitLoop:
     def _end(self, number: int, fit: PlannedFit, result: StepResult) -> None:
         self._children.record(number, result, keep=True)
         if result.failure is not None:
-            raise DataError(_words(fit, result.failure), hint="`mlopsfw resume` goes on with the fits that are left.")
+            raise DataError(_message(fit, result.failure), hint="`mlopsfw resume` goes on with the fits that are left.")
         self._made[number] = result.outputs[OUTPUT]
 
 
-def _words(fit: PlannedFit, failure: Failure) -> str:
-    what = "" if failure.type == DataError.__name__ else f"{failure.type}: "
-    return f"{fit.label}: {what}{failure.message.removeprefix(f'{fit.name}: ')}"
+def _message(fit: PlannedFit, failure: Failure) -> str:
+    kind = "" if failure.type == DataError.__name__ else f"{failure.type}: "
+    return f"{fit.label}: {kind}{failure.message.removeprefix(f'{fit.name}: ')}"
 
 
 def own_fit(context: StepContext, planned: Iterable[PlannedFit]) -> PlannedFit | None:

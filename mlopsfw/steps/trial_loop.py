@@ -181,14 +181,14 @@ class TrialLoop:
         self._show()
 
     def _prune(self) -> None:
-        """Take in what running trials have found so far, and stop those that the pruner gives up."""
+        """Report the values of running trials so far, and stop the trials that the pruner gives up."""
         for number in self._children.running if self._work.tune.pruner != "none" else ():
             folder = self._children.folder(number)
             if self._report(self._trials[number], Values.of(folder)):
                 (folder / STOP).touch()
 
     def _report(self, trial: Trial, values: Values) -> bool:
-        """Give the study the values that it does not know. Return whether the pruner gives the trial up."""
+        """Report to the study the values that it lacks. Return whether the pruner gives the trial up."""
         trial.folds, trial.losses = values.folds, values.losses
         if self._work.tune.pruner == "none":
             return False

@@ -95,12 +95,12 @@ def _run(
     privacy: Privacy,
     children: Callable[[StepContext], Children],
 ) -> Mapping[str, Any]:
-    from mlopsfw.steps.fits import FitLoop, fitted, own_fit
+    from mlopsfw.steps.fits import FitLoop, make_fit, own_fit
 
     work = _work(params, context, metrics, privacy)
     planned = _plan(work)
     if fit := own_fit(context, planned):
-        answers = fitted(work.subject, fit, trainer=trainers(fit.trainer), bundles=bundles, context=context)
+        answers = make_fit(work.subject, fit, trainer=trainers(fit.trainer), bundles=bundles, context=context)
         return {"report": None, "predictions": answers, "review": None}
     counts = {name: value for name, value in context.params.items() if name not in _OF_REPORT}
     fits = FitLoop(work.subject, children(context), context, counts).run(planned, params.parallel)

@@ -26,15 +26,15 @@ def import_object(target: str, key: str) -> Any:
         hint = "Write `module:name`, such as sklearn.linear_model:Ridge."
         raise UsageError(f"{key} = {target!r} does not name a class or a function of a module", hint=hint)
     try:
-        found: Any = importlib.import_module(module_name)
+        value: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         message = f"{key} = {target!r}: there is no module {error.name!r}"
         raise UsageError(message, hint="Write `module:name`.") from error
     for part in path.split("."):
-        if not hasattr(found, part):
-            raise UsageError(f"{key} = {target!r}: {module_name} has no {part!r}", hint=nearest(part, dir(found)))
-        found = getattr(found, part)
-    return found
+        if not hasattr(value, part):
+            raise UsageError(f"{key} = {target!r}: {module_name} has no {part!r}", hint=nearest(part, dir(value)))
+        value = getattr(value, part)
+    return value
 
 
 def build_object(target: str, key: str, params: Mapping[str, Any]) -> Any:

@@ -20,9 +20,8 @@ Steps = Generator[None, None, T]
 """Work in steps; its result is what the generator returns."""
 
 PIECE = 32 << 10  # bytes: less than a millisecond
-_WIDE = (
-    8 * PIECE
-)  # an object of many short members, such as a row of thousands of columns, is decoded in one call up to here
+# An object of many short members, such as a row of thousands of columns, is decoded in one call up to this size.
+_WIDE = 8 * PIECE
 _FREED = 2_048  # items freed at a time
 _DEEPEST = 8  # levels of nesting that are taken apart; what lies deeper is decoded in one call
 # No possessive quantifiers: those of Python before 3.11.5 match wrongly in groups. Instead, the alternatives begin with different

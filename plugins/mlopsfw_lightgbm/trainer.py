@@ -62,8 +62,8 @@ class LightGbmTrainer:
             UsageError: An option of a column does not fit.
         """
         context.progress("preparing rows", 0.0)
-        columns, given = rows_of_trees(train, valid, task, self._config.memory)
-        rows, checked = given["train"], given.get("valid")
+        columns, sets = rows_of_trees(train, valid, task, self._config.memory)
+        rows, checked = sets["train"], sets.get("valid")
         if isinstance(rows, MatrixBlocks):
             context.log_metric("streamed_rows", len(rows))
         learned: Rows | MatrixBlocks = rows
@@ -76,7 +76,7 @@ class LightGbmTrainer:
         if held is not None:
             metrics = self._metrics(booster, task, {"holdout": held})
             booster = self._grown(problem, rows, None, context, rounds=booster.best_iteration)
-        metrics |= self._metrics(booster, task, given)
+        metrics |= self._metrics(booster, task, sets)
         facts = self._facts(booster, columns, rows, checked or held)
         return TrainedModel(
             inputs=columns.inputs,

@@ -86,8 +86,8 @@ class ModuleTrainer(TorchTrainer):
         network = build_module(self._config, problem.target.outputs).to(device)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             rows = few(problem.train)
-            two = rows.at(torch.arange(min(2, len(rows)))).to(device)
-            try_module(network, self._loop_options(task)["loss"], two, self._config)
+            sample = rows.at(torch.arange(min(2, len(rows)))).to(device)
+            try_module(network, self._loop_options(task)["loss"], sample, self._config)
         return network
 
     def _code(self) -> str:

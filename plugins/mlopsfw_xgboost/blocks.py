@@ -32,9 +32,9 @@ def check_device(device: str) -> None:
 
 def _chosen(device: str) -> str:
     """Return the kind of device that XGBoost takes where this one is asked for."""
-    one = xgboost.DMatrix(np.zeros((2, 1)), label=np.array([0.0, 1.0]))
+    probe = xgboost.DMatrix(np.zeros((2, 1)), label=np.array([0.0, 1.0]))
     with xgboost.config_context(verbosity=0):
-        booster = xgboost.train({"device": device, "max_depth": 1}, one, 1)
+        booster = xgboost.train({"device": device, "max_depth": 1}, probe, 1)
     chosen: str = json.loads(booster.save_config())["learner"]["generic_param"]["device"]
     return chosen.partition(":")[0]
 

@@ -31,8 +31,8 @@ def background(bundle: LoadedBundle) -> dict[str, list[Any]]:
     for column in bundle.manifest.inputs:
         values = _spread(column, profile.get(column.name, {}))
         if values is None:
-            made = golden[column.name]
-            values = [made[at % len(made)] for at in range(ROWS)]
+            examples = golden[column.name]
+            values = [examples[at % len(examples)] for at in range(ROWS)]
         rows[column.name] = [values[at] for at in draw.permutation(ROWS)]
     return rows
 
@@ -58,18 +58,18 @@ def _in_micros(points: Iterable[float]) -> bool:
     return all(_MICROS[0] <= each <= _MICROS[1] for each in points)
 
 
-def _value(column: SignatureColumn, kept: Any) -> Any:
+def _value(column: SignatureColumn, value: Any) -> Any:
     """Return a value of a profile as a request holds it."""
     match column.type:
         case "boolean":
-            return kept in ("true", 1.0)
+            return value in ("true", 1.0)
         case "integer":
-            return round(float(kept))
+            return round(float(value))
         case "number":
-            return float(kept)
+            return float(value)
         case "date":
-            return str(np.datetime64(round(float(kept)), "D"))
+            return str(np.datetime64(round(float(value)), "D"))
         case "datetime":
-            return f"{np.datetime64(round(float(kept)), 'us')}Z"
+            return f"{np.datetime64(round(float(value)), 'us')}Z"
         case _:
-            return kept
+            return value

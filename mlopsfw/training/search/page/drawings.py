@@ -10,7 +10,6 @@ from mlopsfw.pages import escape
 from mlopsfw.training.search.page.axes import BASE, LEFT, TOP, Axis, axis_of, plot, point
 from mlopsfw.training.search.trials import Trial, mean_of
 
-_COLOURS = 5
 _WIDE = 630  # where the last axis of parallel coordinates stands
 
 
@@ -152,7 +151,7 @@ def _curve(trial: Trial, values: Sequence[float], across: Axis, up: Axis, colour
 
 
 def _colour(trial: Trial, colours: Mapping[str, int]) -> int:
-    return colours.get(str(trial.params.get("trainer", "")), 0) % _COLOURS
+    return colours.get(str(trial.params.get("trainer", "")), 0)
 
 
 def _dot(trial: Trial, place: tuple[float, float], colours: Mapping[str, int]) -> str:

@@ -16,6 +16,7 @@ _FOOTER = (
     "Importances are shares by PED-ANOVA, for trainers with ten values or more. The best of several trials is optimistic: the row of unseen "
     "rows says by how much."
 )
+_COLOURS = 5  # that page.css defines
 
 
 class Search(NamedTuple):
@@ -48,7 +49,7 @@ def search_page(search: Search, trials: Sequence[Trial]) -> str:
     trainers = dict.fromkeys(
         str(trial.params.get("trainer", "")) for trial in sorted(trials, key=lambda trial: trial.number)
     )
-    colours = {trainer: number % 5 for number, trainer in enumerate(trainers)}
+    colours = {trainer: number % _COLOURS for number, trainer in enumerate(trainers)}
     drawn = (
         drawings.history(trials, search.metric, colours, maximize=search.maximize),
         drawings.front(trials, search.objectives, search.report.get("front", ()), colours),
