@@ -122,7 +122,7 @@ class TrialLoop:
         return None if point is None else self._study.repeat(number, point)
 
     def _grid(self) -> Iterator[dict[str, Any]]:
-        for point in list(self._space.grid()):
+        for point in self._space.grid():
             if all(trial.params != point for trial in self._trials.values()):
                 yield point
 

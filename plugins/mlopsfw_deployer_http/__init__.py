@@ -29,7 +29,8 @@ class HttpConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         grace_seconds: How long current requests may take after that.
         start_timeout: Seconds to load a new model and replay its golden rows.
         hang_seconds: Seconds without a sign of life after which a server process is replaced. Set it above the time of a small request.
-        answer_seconds: The most seconds to compute a long request. A process that takes longer is replaced.
+        answer_seconds: The most seconds to compute a long request; beyond them the client gets a 413. A process whose model does not return from
+            one call for so long is replaced.
         compact_seconds: Seconds between moves of captured predictions into their table; 0 leaves that to readers.
     """
 

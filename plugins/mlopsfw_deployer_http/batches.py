@@ -36,13 +36,14 @@ class Batches:
     Args:
         service: Answers them.
         longest: The most bytes of one body.
+        most: The most seconds to compute one answer. A client whose request takes longer gets a 413.
     """
 
-    def __init__(self, service: Service, longest: int) -> None:
+    def __init__(self, service: Service, longest: int, most: float = 60.0) -> None:
         self._service, self._free, self._medium = service, _ROOM * longest, _MEDIUM * longest
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batch")
         self._seats, self._only_seat, self._turn = asyncio.Semaphore(_SEATS), asyncio.Lock(), asyncio.Lock()
-        self._since = 0.0  # when the current burst began, less the time of its request's earlier bursts
+        self._most, self._since = most, 0.0  # since: when the current burst began
 
     def hold(self, size: int) -> bool:
         """Count bytes of a body from their arrival on; return whether there is room for them."""
@@ -68,9 +69,10 @@ class Batches:
                     return answer
 
     def _burst(self, steps: Steps[Answer], spent: float) -> tuple[Answer | None, float]:
-        begun = time.monotonic()
-        self._since = begun - spent
+        self._since = begun = time.monotonic()
         try:
+            if spent > self._most:
+                steps.throw(Refusal(413, f"its answer takes more than {self._most:g} s to compute; send fewer rows"))
             while time.monotonic() - begun < _BURST:
                 next(steps)
         except StopIteration as end:
@@ -81,7 +83,7 @@ class Batches:
 
     @property
     def computing(self) -> float:
-        """Seconds that the request of the current burst has taken on the thread; 0 between bursts."""
+        """Seconds that the current burst has taken; 0 between bursts. It ends with a step, so that only a stuck one takes long."""
         since = self._since
         return time.monotonic() - since if since else 0.0
 

@@ -33,6 +33,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         begin: Seconds for a request's target and headers to arrive; for the first request since the connection was opened.
         receive: Seconds for a whole request to arrive, once begun.
         idle: Seconds a connection may wait for its next request.
+        compute: Seconds to compute the answer to a long request.
     """
 
     body: int = 8 << 20
@@ -42,6 +43,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     begin: float = 10.0
     receive: float = 30.0
     idle: float = 75.0
+    compute: float = 60.0
 
     @property
     def reserve(self) -> int:
@@ -99,7 +101,7 @@ class Listener:
         self.inline = limits.inline  # bytes up to which a body is answered on the event loop
         self._search_again = 0.0
         self.vital, self.evicted = service.vital, 0
-        self.batches = Batches(service, limits.body)
+        self.batches = Batches(service, limits.body, limits.compute)
         self._server: asyncio.Server | None = None
         self._tasks = [self.loop.create_task(self._every(_SWEEP, self._sweep)), self.loop.create_task(self._sync())]
 

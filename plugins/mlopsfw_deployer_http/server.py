@@ -96,7 +96,7 @@ class Serving:
     """
 
     def __init__(self, settings: Settings, scorer: Scorer) -> None:
-        self._http, limits = settings.http, Limits(body=settings.http.max_body)
+        self._http, limits = settings.http, Limits(body=settings.http.max_body, compute=settings.http.answer_seconds)
         self._limits = msgspec.structs.replace(limits, connections=raise_open_files(limits.connections))
         self._capture = CaptureWriter(Path(settings.captures), scorer.header)
         spec = settings.spec
@@ -125,7 +125,7 @@ class Serving:
 
     @property
     def stuck(self) -> bool:
-        """Whether the computation of a request exceeds `answer_seconds`."""
+        """Whether one step of the computation of a request exceeds `answer_seconds`."""
         return self._listener is not None and self._listener.batches.computing > self._http.answer_seconds
 
     async def end(self, *, keep_accepting: bool) -> None:

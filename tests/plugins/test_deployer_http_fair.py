@@ -136,6 +136,15 @@ def test_long_requests_take_turns_burst_by_burst() -> None:
     assert order == ["a", "b"] * 5
 
 
+def test_a_request_that_takes_longer_than_it_may_is_refused_and_the_process_goes_on(tmp_path: Path) -> None:
+    limits = Limits(compute=0.1)
+    with RunningServer(tmp_path, bundle=Slow(), limits=limits) as server:
+        status, body, _ = server.ask("POST", INFER, infer_body(*rows(120_000)))  # sixty parts, of 5 ms
+        assert (status, body["error"]) == (413, "its answer takes more than 0.1 s to compute; send fewer rows")
+        assert server.ask("POST", INFER, infer_body(*rows(3_000)))[0] == 200
+        assert server.listener.batches.computing == 0
+
+
 # -- the same answer -------------------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 
@@ -275,10 +276,24 @@ def test_a_search_that_cannot_be_is_refused_before_anything_is_trained(bench, se
     assert not searching.fits
 
 
+def test_a_grid_of_more_points_than_memory_is_made_point_by_point():
+    space = Space.of({"own": {"a": {"low": 0.0, "high": 1.0, "step": 1e-12}, "b": {"choices": [1, 2]}}}, {})
+    first = list(itertools.islice(space.grid(), 3))
+    assert [(point["own.a"], point["own.b"]) for point in first] == [(0.0, 1), (0.0, 2), (1e-12, 1)]
+
+
+def test_an_error_in_a_space_names_the_option(bench, searching):
+    bench.edit("mlopsfw.toml", "high = 0.3", "high = 0.001")
+    with pytest.raises(
+        ConfigError, match=r"tune\.space\.small\.learning_rate\.low: low = 0.01 is not below high = 0.001"
+    ):
+        searching()
+
+
 def test_dimensions_and_budgets_that_contradict_themselves_are_refused():
     for wrong in ({"low": 2, "high": 1}, {"low": 1}, {"low": 0, "high": 1, "log": True}, {"choices": (1,), "low": 1}):
         with pytest.raises(ConfigError):
-            Dimension(**wrong)
+            Tune(trials=1, space={"own.a": Dimension(**wrong)})
     with pytest.raises(ConfigError, match="a grid needs a space"):
         Tune(sampler="grid")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
@@ -85,6 +86,9 @@ def find_project(start: Path | None = None) -> Path:
     raise UsageError(
         f"no {FILE_NAME} in {here} or above it", hint="Run `mlopsfw init` here, or name a project with --project."
     )
+
+
+_INT64 = 1 << 63
 
 
 def load_config(file: Path, *, env: str | None = None, overrides: Sequence[str] = ()) -> ProjectConfig:
@@ -173,6 +177,7 @@ def _override(text: str) -> dict[str, Any]:
 
 def _build(tree: dict[str, Any], fail: Fail, stores: Collection[str], **origin: Any) -> ProjectConfig:
     _only(tree, (*_TABLES, *chosen_as("one", "many", "name", "all")), "", fail)
+    _check_numbers(tree, "", fail)
     project = _convert(_table(tree, "project", fail), ProjectTable, "project", fail)
     plugins = _convert(_table(tree, "plugins", fail), PluginsTable, "plugins", fail)
     name = _project_name(project, origin["file"], fail)
@@ -198,6 +203,20 @@ def _build(tree: dict[str, Any], fail: Fail, stores: Collection[str], **origin: 
     fields["steps"] = {key: _step(key, _table(steps, key, fail, "steps."), fail) for key in steps}
     plain = {"name": name, "code": project.code, **msgspec.structs.asdict(plugins)}
     return _convert({**plain, **msgspec.to_builtins(fields), **origin}, ProjectConfig, "", fail)
+
+
+def _check_numbers(value: Any, key: str, fail: Fail) -> None:
+    """Refuse numbers that JSON cannot hold: a worker would read them as null."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            _check_numbers(inner, f"{key}.{name}" if key else name, fail)
+    elif isinstance(value, list):
+        for inner in value:
+            _check_numbers(inner, key, fail)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise fail(f"{value} is not a finite number", key, hint="Leave the key out, or write a number.")
+    elif isinstance(value, int) and not -_INT64 <= value < _INT64:
+        raise fail(f"{str(value)[:30]} does not fit into 64 bits", key, hint="Write a smaller number.")
 
 
 def _project_name(project: ProjectTable, file: str, fail: Fail) -> str:

@@ -55,19 +55,25 @@ class Tune(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     space: dict[str, Dimension] = {}
 
     def __post_init__(self) -> None:
+        for name, dimension in self.space.items():
+            dimension.check(f"tune.space.{name}")
         if not (self.trials or self.minutes or self.sampler == "grid"):
-            raise ConfigError("a search needs an end", key="trials", hint="Write trials = 40, or minutes = 10.")
+            raise ConfigError("a search needs an end", key="tune.trials", hint="Write trials = 40, or minutes = 10.")
         if self.sampler == "grid" and not self.space:
             raise ConfigError(
-                "a grid needs a space", key="space", hint='Write space = { "NAME.OPTION" = { choices = […] } }.'
+                "a grid needs a space", key="tune.space", hint='Write space = { "NAME.OPTION" = { choices = […] } }.'
             )
         if self.features and FEATURES in self.space:
-            raise ConfigError("the space has sets of features already", key="features", hint="Omit one of them.")
+            raise ConfigError("the space has sets of features already", key="tune.features", hint="Omit one of them.")
         if self.pruner != "none" and self.also:
-            raise ConfigError("a pruner compares one objective", key="pruner", hint="Leave the pruner or `also` out.")
+            raise ConfigError(
+                "a pruner compares one objective", key="tune.pruner", hint="Leave the pruner or `also` out."
+            )
         if self.sampler == "cmaes" and (len(self.trainers) > 1 or self.also or self.limits):
             hint = 'Name one trainer, or write sampler = "tpe".'
-            raise ConfigError("cmaes searches one trainer for one objective, without limits", key="sampler", hint=hint)
+            raise ConfigError(
+                "cmaes searches one trainer for one objective, without limits", key="tune.sampler", hint=hint
+            )
 
     def folds_of(self, rows: int) -> Folds:
         """Return how trials are validated on so many rows."""

@@ -35,19 +35,20 @@ class Dimension(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     step: int | float | None = None
     choices: tuple[Any, ...] = ()
 
-    def __post_init__(self) -> None:
+    def check(self, key: str) -> None:
+        """Raise `ConfigError`, which names the key, where its values are no range and no choices."""
         if self.choices:
             if (self.low, self.high, self.step, self.log) != (None, None, None, False):
-                raise ConfigError("choices stand alone", key="choices", hint="Omit low, high, log and step.")
+                raise ConfigError("choices stand alone", key=f"{key}.choices", hint="Omit low, high, log and step.")
             return
         if self.low is None or self.high is None:
-            raise ConfigError("a range has low and high", key="low", hint="Or write choices = […].")
+            raise ConfigError("a range has low and high", key=key, hint="Or write choices = […].")
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
-            raise ConfigError(f"low = {self.low} is not below high = {self.high}", key="low")
+            raise ConfigError(f"low = {self.low} is not below high = {self.high}", key=f"{key}.low")
         if self.log and (self.low <= 0 or self.step is not None):
-            raise ConfigError("a range by orders of magnitude begins above 0 and has no step", key="log")
-        if self.step is not None and self.step <= 0:
-            raise ConfigError("step is above 0", key="step")
+            raise ConfigError("a range by orders of magnitude begins above 0 and has no step", key=f"{key}.log")
+        if self.step is not None and not (self.step > 0 and math.isfinite((self.high - self.low) / self.step)):
+            raise ConfigError("step is above 0, and steps lead from low to high", key=f"{key}.step")
 
     @property
     def whole(self) -> bool:
@@ -81,15 +82,15 @@ class Dimension(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             return self
         return msgspec.structs.replace(self, low=min(value, self.low or 0), high=max(value, self.high or 0))
 
-    def grid(self) -> list[Any]:
-        """Return every value. Raise `ConfigError` for a range without a step."""
+    def grid(self) -> Iterator[Any]:
+        """Return every value, made when it is asked for. Raise `ConfigError` for a range without a step."""
         if self.choices:
-            return list(self.choices)
+            return iter(self.choices)
         if self.low is None or self.high is None or self.step is None:
             hint = "Give it a step, or write choices = […]."
             raise ConfigError("a grid needs a step", key="step", hint=hint)
-        count = int((self.high - self.low) / self.step + _ROUNDING) + 1
-        return [self.low + at * self.step for at in range(count)]
+        low, step, count = self.low, self.step, int((self.high - self.low) / self.step + _ROUNDING) + 1
+        return (low + at * step for at in range(count))
 
     def suggest(self, trial: Trial, name: str) -> Any:
         """Return the value of a trial."""
@@ -180,7 +181,8 @@ class Space(NamedTuple):
             if name == FEATURES:
                 continue
             if trainer not in trainers or not option:
-                hint = nearest(trainer, trainers) or f"Write TRAINER.OPTION, where TRAINER is {' or '.join(trainers)}."
+                near = "" if trainer in trainers else nearest(trainer, trainers)
+                hint = near or f"Write TRAINER.OPTION, where TRAINER is {' or '.join(trainers)}."
                 raise ConfigError(f"the space has {name!r}, and no trainer of the search is called so", hint=hint)
             trainers[trainer][option] = dimension
         return cls(trainers, starts, given.get(FEATURES))
@@ -205,18 +207,16 @@ class Space(NamedTuple):
 
     def grid(self) -> Iterator[dict[str, Any]]:
         """Yield the parameters of every point. Raise `ConfigError` for a range without a step."""
-        import itertools
-
         shared = {} if self.features is None else {FEATURES: self.features}
         for trainer, options in self.trainers.items():
             axes = {**shared, **{f"{trainer}.{name}": each for name, each in options.items()}}
             try:
-                values = [each.grid() for each in axes.values()]
+                for each in axes.values():
+                    each.grid()
             except ConfigError as error:
                 ranges = [name for name, each in axes.items() if not each.choices and each.step is None]
                 raise ConfigError(f"space {ranges[0]}: {error.message}", hint=error.hint) from None
-            for point in itertools.product(*values):
-                yield {"trainer": trainer, **dict(zip(axes, point, strict=True))}
+            yield from _points({"trainer": Dimension(choices=(trainer,)), **axes})
 
     @property
     def numeric(self) -> bool:
@@ -237,8 +237,18 @@ class Space(NamedTuple):
         return list(dict.fromkeys(name for each in sets for name in each))
 
 
+def _points(axes: Mapping[str, Dimension]) -> Iterator[dict[str, Any]]:
+    """Yield every point of a grid, the last axis first. Holds one at a time: a grid may have more than memory."""
+    *before, last = axes
+    for point in _points({name: axes[name] for name in before}) if before else ({},):
+        for value in axes[last].grid():
+            yield {**point, last: value}
+
+
 def _read(trainer: str, option: str, raw: Mapping[str, Any]) -> Dimension:
     try:
-        return msgspec.convert(raw, Dimension)
+        dimension = msgspec.convert(raw, Dimension)
+        dimension.check(option)
     except (ConfigError, msgspec.ValidationError) as error:
         raise PluginError(f"the trainer {trainer!r} suggests {raw!r} for {option!r}: {error}") from error
+    return dimension

@@ -154,3 +154,10 @@ def test_lines_are_found_past_multi_line_values_and_comments():
         "m.1.sub": 15,
         "m.1.sub.z": 16,
     }
+
+
+@pytest.mark.parametrize("value", ["nan", "-inf", "[1.0, inf]", "{ low = nan }", "99999999999999999999"])
+def test_a_number_that_no_worker_could_read_is_refused_with_its_line(load, value):
+    with pytest.raises(ConfigError, match=r"mlopsfw.toml:28: steps\.clean\.params\.keep") as caught:
+        load(GOOD.replace("keep = 3", f"keep = {value}"))
+    assert "finite" in str(caught.value) or "64 bits" in str(caught.value)
