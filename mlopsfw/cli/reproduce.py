@@ -11,6 +11,7 @@ import click
 from mlopsfw.cli.number import Number
 from mlopsfw.cli.output import emit_json, json_option, pass_project, printable, table
 from mlopsfw.cli.pipeline import debug_option
+from mlopsfw.kernel.base.errors import DataError, UsageError
 from mlopsfw.kernel.base.interrupts import interrupt
 from mlopsfw.operations.installation import require_tables
 
@@ -56,7 +57,10 @@ def reproduce(project: Project, run_id: str, *, tolerance: float, debug: bool, a
         return Display(again.workspace, None if as_json else sys.stdout)
 
     signal.signal(signal.SIGTERM, interrupt)
-    result = reproduced(project, run_id, tolerance, show, debug=debug)
+    try:
+        result = reproduced(project, run_id, tolerance, show, debug=debug)
+    except DataError as error:  # 1 says that results parted, and none were compared
+        raise UsageError(error.message, hint=error.hint) from error
     emit_json(result) if as_json else _tell(result)
     return result.exit_code
 

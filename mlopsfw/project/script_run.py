@@ -41,6 +41,14 @@ _EXPORT = (
 )
 
 
+def _checked_name(name: Any) -> str:
+    try:
+        name.encode("utf-8")
+    except (AttributeError, UnicodeEncodeError):
+        raise UsageError(f"a run cannot be called {name!r}", hint="Give it a text that UTF-8 can hold.") from None
+    return str(name)
+
+
 class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as run
     """Open a run outside of any pipeline, from a notebook or a script.
 
@@ -63,7 +71,7 @@ class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as ru
         system_seconds: float | None = None,
     ) -> None:
         self._system_seconds = interval(system_seconds)
-        self.id, self.name = new_run_id(), name
+        self.id, self.name = new_run_id(), _checked_name(name)
         self._params = checked_params(params or {})
         self._owned = not isinstance(project, Project)
         self._project = project if isinstance(project, Project) else Project.open(project)

@@ -119,10 +119,10 @@ def test_without_git_the_folder_is_used_while_its_code_is_the_same_and_refused_a
     assert (result.status, result.code) == ("equal", "folder")
     assert "recorded no commit" in result.note
     bench.edit("a.py", "1", "2")
-    assert mlopsfw(["--project", str(bench.root), "reproduce", first.run]) == 1
+    assert mlopsfw(["--project", str(bench.root), "reproduce", first.run]) == 2
     assert "the code of a in" in capsys.readouterr().err
     (bench.root / "a.py").rename(bench.root / "b.py")
-    assert mlopsfw(["--project", str(bench.root), "reproduce", first.run]) == 1
+    assert mlopsfw(["--project", str(bench.root), "reproduce", first.run]) == 2
     assert "the code of a in" in capsys.readouterr().err
 
 

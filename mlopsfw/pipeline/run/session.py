@@ -183,7 +183,10 @@ class Sessions:
         head = view.head
         if view.status in ("running", "lost"):
             head = wait_until_lost(stream, view, self._services.clock)
-        epoch = stream.takeover(expecting=head, record=Takeover(process=identity()))
+        try:
+            epoch = stream.takeover(expecting=head, record=Takeover(process=identity()))
+        except Conflict:
+            raise Conflict(f"another process resumed run {view.id} first", hint="Watch it: mlopsfw status") from None
         coordinator = self._coordinator(
             graph, self._journal(prints, view.id, epoch), prints, Options(debug=debug), display
         )

@@ -14,6 +14,7 @@ import pytest
 from mlopsfw.kernel.base.errors import ConfigError, Conflict, DataError, Fenced, UsageError
 from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.roles.engine import Failure
+from mlopsfw.pipeline.run.display import Display
 from mlopsfw.pipeline.run.retry import pause_before
 from mlopsfw.pipeline.run.runner import Options
 
@@ -284,6 +285,8 @@ def test_two_resumptions_of_one_run_do_not_both_go_on(bench):
             stream.takeover(expecting=view.head)
         with pytest.raises(Fenced):
             stream.append(PlainRecord("run.heartbeat", {}), epoch=epoch - 1)
+        with pytest.raises(Conflict, match=f"another process resumed run {view.id} first"):
+            project.pipeline.resume(Display(project.workspace, None), view)
 
 
 # -- through the command line ------------------------------------------------------------------------------------------------
