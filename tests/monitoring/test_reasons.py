@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import polars as pl
 import pytest
 from captured import DAY, START
 
 from mlopsfw.errors import ConfigError, DataError
+from mlopsfw.kernel.roles.monitoring import Finding, Number, Signals
+from mlopsfw.monitoring.reasons import Reasons, with_reasons
 from mlopsfw.project.facade import Project
 from mlopsfw.steps import train as train_step
 from mlopsfw.testing.step import Bench
@@ -102,3 +106,19 @@ def test_a_reference_without_the_models_inputs_and_none_are_refused_in_words(pro
         reasons(other, 3)
     with pytest.raises(ConfigError, match=r"monitor.*explain.*no `reference` names them"):
         make_project('[[monitor]]\nuse = "drift"\nexplain = 100\n').providers.watching()
+
+
+def test_a_later_look_which_judges_labels_explains_nothing():
+    later = SimpleNamespace(look=2, rows=SimpleNamespace(num_rows=5))
+    assert Reasons(None, None, None, None).of(later, None) is None
+
+
+def test_findings_about_the_window_itself_stand_once():
+    def signals(subject):
+        findings = tuple(
+            Finding(kind="drift", subject=each, severity="info", message="m") for each in (subject, "rows")
+        )
+        return Signals(numbers=(Number(name=subject, kind="drift"),), findings=findings)
+
+    merged = with_reasons(signals("x"), signals("contribution[x]"))
+    assert [each.subject for each in merged.findings] == ["x", "rows", "contribution[x]"]

@@ -1,5 +1,6 @@
 """Scratch folders: private, removed at the end, and after `kill -9` by the next use or by `gc`."""
 
+import fcntl
 import json
 import signal
 import subprocess
@@ -82,6 +83,21 @@ def test_a_folder_that_another_process_takes_for_abandoned_before_it_is_locked_i
     with scratch_folder(workspace) as folder:
         assert folder.is_dir()
         assert [str(folder)] != first
+
+
+def test_a_folder_that_is_removed_between_its_opening_and_its_lock_is_made_anew(workspace, monkeypatch):
+    first, flock = [], fcntl.flock
+
+    def lock(descriptor, how):
+        if how == fcntl.LOCK_EX and not first:
+            first.extend(workspace.private_folder("scratch").iterdir())
+            first[0].rmdir()
+        flock(descriptor, how)
+
+    monkeypatch.setattr("fcntl.flock", lock)
+    with scratch_folder(workspace) as folder:
+        assert folder.is_dir()
+        assert [folder] != first
 
 
 def test_gc_removes_the_scratch_of_killed_processes_and_a_dry_run_names_it(project):

@@ -90,6 +90,15 @@ def test_the_loss_of_a_slice_counts_weights():
     assert search(rows, loss, np.arange(2000), weights=np.zeros(2000)) == []
 
 
+def test_rows_without_weight_do_not_decide_which_slice_is_worst():
+    draw = np.random.default_rng(0)
+    town, ignored = draw.choice(["A", "B"], 2000), np.arange(2000) % 4 == 0  # half of UA
+    rows = pl.DataFrame({"carrier": ["UA", "AA"] * 1000, "town": town})
+    loss = np.where(ignored, 5.0, draw.exponential(1 + (town == "A")))
+    assert search(rows, loss, np.arange(2000))[0].where.startswith("carrier = 'UA'")
+    assert search(rows, loss, np.arange(2000), weights=1.0 - ignored)[0].where.startswith("town = 'A'")
+
+
 def test_the_baseline_of_shares_counts_weights():
     assert majority(np.array([0, 1, 1]), 2, 1, np.array([2.0, 1.0, 1.0])).tolist() == [0.5]
     assert majority(np.array([1.0, 4.0]), 0, 1, np.array([2.0, 1.0])).tolist() == [2.0]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mlopsfw.errors import UsageError
+from mlopsfw.models.bundle import shapley
 from mlopsfw.models.bundle.shapley import Sampled
 from mlopsfw.roles import Manifest, OutputColumn, SignatureColumn
 
@@ -60,23 +61,42 @@ def test_they_are_exact_where_inputs_do_not_interact():
     assert values["y"] == pytest.approx((background["y"] ** 3).mean() - rows["y"] ** 3)
 
 
-def test_with_one_background_row_they_are_near_the_mean_over_all_orders():
+def test_with_one_background_row_interactions_of_two_inputs_are_shared_as_over_all_orders():
+    def pairs(c):
+        return {"out": c["x"] * c["y"] + c["y"] * c["z"] + c["x"] * c["z"] * 2}
+
     alike = {name: np.zeros((32, 2) if name == "image" else 32) for name in NAMES}
     row = {"x": [1.0], "y": [2.0], "z": [3.0], "image": [[4.0, 0.0]]}
     rows = {name: np.array(each) for name, each in row.items()}
-    values = Sampled(manifest(), entangled, alike).explain(rows)
+    values = Sampled(manifest(), pairs, alike).explain(rows)
 
     def added(order):
         at, last, parts = {name: each[:1] * 0 for name, each in rows.items()}, 0.0, {}
         for name in order:
             at[name] = rows[name]
-            now = entangled(at)["out"][0]
+            now = pairs(at)["out"][0]
             parts[name], last = now - last, now
         return parts
 
     every = [added(order) for order in permutations(NAMES)]
     for name in NAMES:
-        assert values[name][0] == pytest.approx(np.mean([each[name] for each in every]), abs=0.3)
+        assert values[name][0] == pytest.approx(np.mean([each[name] for each in every]))
+
+
+def test_the_model_is_asked_about_a_bounded_number_of_rows_at_once_and_the_values_are_the_same(monkeypatch):
+    sizes = []
+
+    def answers(columns):
+        sizes.append(len(columns["x"]))
+        return entangled(columns)
+
+    whole = Sampled(manifest(), answers, draw(32)).explain(draw(9))
+    monkeypatch.setattr(shapley, "_AT_ONCE", 200)
+    sizes.clear()
+    parts = Sampled(manifest(), answers, draw(32)).explain(draw(9))
+    assert max(sizes) <= 200
+    for name, values in whole.items():
+        assert parts[name] == pytest.approx(values, abs=1e-12)
 
 
 def test_a_certain_answer_has_finite_values():

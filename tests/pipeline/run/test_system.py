@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -57,6 +58,33 @@ def test_two_runs_share_a_thread_and_each_has_its_own_interval(project):
         wait(lambda: project.runs.metrics(often.id) or often.log_metric("x", 1))
         assert len(threads()) == 1
     assert project.runs.metrics(seldom.id) == []
+
+
+def test_a_log_that_fails_gets_no_more_samples_and_the_others_do(project):
+    calls = []
+
+    def fail(*_):
+        calls.append(1)
+        raise OSError
+
+    with system.sampling(SimpleNamespace(log=fail), 0.01), start_run(project=project, system_seconds=0.01) as run:
+        wait(lambda: len(project.runs.metrics(run.id)) >= 12 or run.log_metric("loss", 1.0))
+    assert len(calls) == 1
+
+
+def test_a_forked_process_leaves_the_block_of_its_parent():
+    block = contextlib.ExitStack()
+    block.enter_context(system.sampling(SimpleNamespace(), 60))
+    child = os.fork()
+    if not child:
+        ok = 1
+        try:
+            block.close()
+            ok = 0
+        finally:
+            os._exit(ok)
+    block.close()
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_without_an_interval_the_environment_says_it_and_nought_is_off(project, monkeypatch):
