@@ -184,7 +184,7 @@ def _step_started(view: RunView, event: Event) -> None:
     started = StepStarted.of(event)
     step = _step(view, started.step)
     step.status, step.attempt, step.failure = "running", started.attempt, ""
-    step.engine = started.engine
+    step.engine, step.logs, step.traceback = started.engine, "", ""  # those of the attempt before
 
 
 def _step_finished(view: RunView, event: Event) -> None:
@@ -198,9 +198,11 @@ def _step_finished(view: RunView, event: Event) -> None:
 def _step_cached(view: RunView, event: Event) -> None:
     cached = StepCached.of(event)
     step = _step(view, cached.step)
-    step.status, step.outputs, step.metrics = "cached", cached.outputs, {}
-    step.fingerprint, step.seconds, step.node = cached.fingerprint, 0.0, ""
-    step.logs, step.from_run, step.engine = "", cached.from_run, ""
+    step.outputs, step.fingerprint = cached.outputs, cached.fingerprint
+    if cached.from_run == view.id and step.status in ("done", "cached"):
+        return  # an earlier session of this run made it: its log, metrics and seconds stand
+    step.status, step.metrics, step.seconds, step.node = "cached", {}, 0.0, ""
+    step.logs, step.traceback, step.from_run, step.engine = "", "", cached.from_run, ""
 
 
 def _step_failed(view: RunView, event: Event) -> None:

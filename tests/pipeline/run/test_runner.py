@@ -106,6 +106,20 @@ def test_resume_goes_on_at_the_failed_step_once_it_is_corrected(bench):
         bench.resume(outcome.run)
 
 
+def test_a_resumed_run_keeps_what_its_steps_logged_before_and_drops_the_traceback_of_what_then_succeeds(bench):
+    says = "def one():\n    import mlopsfw\n    mlopsfw.log_metric('loss', 2.0)\n    print('made one')\n    return 1\n"
+    bench.write(CHAIN, steps=STEPS.replace("def one(): return 1", says).replace("x + 1", "x + None"))
+    bench.run()
+    bench.edit("steps.py", "x + None", "x + 1")
+    run = bench.resume().run
+    with bench.open() as project:
+        view = project.runs.get(run)
+        assert (view.steps["one"].status, view.metrics) == ("done", {"one.loss": 2.0})
+        assert view.steps["one"].seconds > 0
+        assert project.runs.log(run, "one") == "made one\n"
+        assert project.runs.log(run, "two") == ""
+
+
 def test_a_step_that_is_never_cached_is_not_run_again_by_resume(bench):
     count = "import pathlib\ndef one():\n    with open('count', 'a') as f: f.write('x')\n    return 1\n"
     bench.write(
