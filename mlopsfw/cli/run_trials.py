@@ -54,7 +54,7 @@ def show_trials(listed: list[Trial], most: int) -> None:
             "trial": trial.number,
             "status": trial.status,
             "value": trial.value,
-            "seconds": round(trial.seconds, 2),
+            "seconds": round(trial.seconds, 2) if trial.status != "stopped" else None,  # nobody measured them
             "trainer": trial.params.get("trainer"),
             "params": ", ".join(_short(name, value) for name, value in trial.params.items() if name != "trainer"),
             "why": trial.why,
@@ -79,9 +79,15 @@ def _trials(project: Project, run_id: str, name: str) -> list[Trial]:
     run = project.runs.resolve(run_id)
     step, params = _searching(project, run, name)
     metric = _metric(project, params)
-    listed = trials_of(project.runs.children(run, step), project.values.load, metric)
+    listed = trials_of(project.runs.children(_maker(project, run, step), step), project.values.load, metric)
     sign = -1 if project.metrics[metric].higher_is_better else 1
     return sorted(listed, key=lambda trial: (trial.value is None, sign * (trial.value or 0.0)))
+
+
+def _maker(project: Project, run: str, step: str) -> str:
+    """Return the run that made the trials: of a step that came from the cache that of its result."""
+    made = project.runs.get(run).steps.get(step)
+    return run if made is None or made.from_run in ("", run) else _maker(project, made.from_run, step)
 
 
 def _metric(project: Project, params: dict[str, Any]) -> str:

@@ -29,6 +29,8 @@ _TOKEN = re.compile(
     r"|(?P<name>[A-Za-z_][\w-]*(?:\.(?:[\w-]+|\*|\"[^\"]*\"))*)|(?P<comparison>>=|<=|==|!=|>|<)|(?P<sign>[+-]))"
 )
 _PIECE = re.compile(r"\"([^\"]*)\"|([^.]+)")
+_BARE = re.compile(r"[\w-]+|\*")
+_MOST = 20  # names in a hint
 _STARS = "The same values stand for the stars of each name."
 _HINT = "Write, for instance, 'auc >= 0.65' or 'auc > baseline.logistic.auc + 0.01'."
 
@@ -247,7 +249,21 @@ def _find(name: tuple[str, ...], metrics: Mapping[str, Any], champion: Mapping[s
 
 
 def _nearest(path: tuple[str, ...], numbers: Mapping[tuple[str, ...], float]) -> str:
-    return nearest(".".join(path), [".".join(each) for each in numbers])
+    """Return a hint with the nearest name; where none is near, with the names that share most pieces with it."""
+    names = {_written(each): each for each in numbers}
+    hint = nearest(_written(path), names)
+    if len(names) <= _MOST or not hint.startswith("Known"):
+        return hint
+    shared = {name: len({*path} & {*each}) + (path[-1:] == each[-1:]) for name, each in names.items()}
+    word, akin = "Near it", [name for name, count in shared.items() if count == max(shared.values())]
+    if len(akin) > _MOST:
+        word, akin = "Known", list(dict.fromkeys(each[0] + ".…" * (len(each) > 1) for each in numbers))
+    return f"{word}: {', '.join(akin)}. `mlopsfw runs get RUN/STEP.metrics` prints all."
+
+
+def _written(path: tuple[str, ...]) -> str:
+    """Return a name as a rule writes it."""
+    return ".".join(piece if _BARE.fullmatch(piece) else f'"{piece}"' for piece in path)
 
 
 def _numbers(tree: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], float]]:

@@ -64,11 +64,13 @@ def search(
     report = _report(work, trials, best, study)
     report["holdout"] = _holdout(work, proposal, context, trainer=trainer, bundles=bundles)
     _tell(context, work, report)
+    if note := _untried(report, space):
+        context.log(note)
     trained = trainer.fit(task, work.data, None, context)
     facts = {name: report[name] for name in ("metric", "best", "holdout", "counts")}
     trained = msgspec.structs.replace(trained, facts={**trained.facts, "search": facts})
     model = stored_model(trained, task, work.data, context, bundles=bundles, origins=origins)
-    return {"model": model, "search": _noted(context, report)}
+    return {"model": model, "search": _noted(context, report, space)}
 
 
 def _space(work: Work, tune: Tune, own: str, trainer_options: TrainerOptions) -> Space:
@@ -183,5 +185,24 @@ def _optimism(work: Work, report: Mapping[str, Any]) -> str:
     return f"{says}, {holdout['rows']:,} rows that it did not see say {holdout['value']:.4f}"
 
 
-def _noted(context: StepContext, report: Mapping[str, Any]) -> Artifact:
-    return context.values.store(report, "search")
+def _untried(report: Mapping[str, Any], space: Space) -> str:
+    """Return a note on trainers of which no trial came to a value or to a pruner's end; empty where there is none."""
+    tried = {
+        each["params"]["trainer"]
+        for each in report["trials"]
+        if each["value"] is not None or each["status"] == "pruned"
+    }
+    if not (left := [name for name in space.trainers if name not in tried]):
+        return ""
+    failed = [
+        each["why"] for each in report["trials"] if each["status"] == "failed" and each["params"]["trainer"] in left
+    ]
+    why = f"the first failed: {failed[0]}" if failed else "give the search more minutes or trials to compare them"
+    return f"no trial of {', '.join(left)} has a value; {why}"
+
+
+def _noted(context: StepContext, report: Mapping[str, Any], space: Space) -> Artifact:
+    """Store the report. If a trainer was not tried, add a note for the display."""
+    stored = context.values.store(report, "search")
+    note = _untried(report, space)
+    return msgspec.structs.replace(stored, meta={**stored.meta, "note": note}) if note else stored

@@ -93,6 +93,21 @@ def test_names_that_are_no_numbers_are_refused_with_the_nearest():
         parse_rule("auc > champion.f1").judge(METRICS, {"auc": 1})
 
 
+def test_among_many_names_those_that_share_pieces_with_a_wrong_one_are_shown_as_a_rule_writes_them():
+    columns = {f"column {number}": {"auc": 0.5, "rows": 9} for number in range(30)}
+    metrics = {**METRICS, "segments": {"town": columns}, "calibration": {"coverage": {"covered": 0.9}}}
+    hints = {}
+    for name in ("calibration.covered", 'town."column 7".auc', "nonsense"):
+        with pytest.raises(DataError) as refused:
+            parse_rule(f"{name} > 1").judge(metrics, None)
+        hints[name] = refused.value.hint
+    assert hints["calibration.covered"].startswith("Near it: calibration.coverage.covered. ")
+    assert hints['town."column 7".auc'].startswith('Near it: segments.town."column 7".auc. ')
+    assert hints["nonsense"].startswith("Known: ")
+    assert "segments.…" in hints["nonsense"]
+    assert len(hints["nonsense"]) < 200
+
+
 def test_a_rule_about_the_champion_holds_while_there_is_none():
     rule = parse_rule("auc >= champion.auc")
     assert rule.judge(METRICS, None).holds

@@ -155,6 +155,18 @@ def test_time_that_is_over_ends_a_search_after_its_first_trial(bench, searching)
     bench.edit("mlopsfw.toml", "trials = 4", "minutes = 0.0001")
     report = bench.value(searching(), "fit", "search")
     assert report["counts"] == {"done": 1}
+    with bench.open() as project:
+        assert project.runs.get("latest").notes == [
+            "fit: no trial of blind has a value; give the search more minutes or trials to compare them"
+        ]
+
+
+def test_the_trials_of_a_step_that_came_from_the_cache_are_those_of_the_run_that_made_it(bench, searching):
+    first = searching().run
+    made = json.loads(_say(bench, "trials", "--json"))
+    assert searching().run != first
+    assert not searching.fits
+    assert json.loads(_say(bench, "trials", "--json")) == made
 
 
 def test_the_last_trainings_are_reckoned_by_the_rows_that_they_learn_from(bench, searching, monkeypatch):

@@ -109,6 +109,12 @@ def test_importances_and_unseen_rows_are_those_of_the_report():
     assert "5 trials: 3 done, 1 pruned, 1 failed" in page
 
 
+def test_the_table_says_why_a_trial_was_stopped_and_no_seconds_that_nobody_measured():
+    stopped = Trial(number=5, params={"trainer": "net"}, status="stopped", why="Stopped: the time was over")
+    page = search_page(searched(), [*TRIALS, stopped])
+    assert "<td>stopped<td><td><td>net<td><td>Stopped: the time was over</tr>" in page
+
+
 def test_a_search_that_has_found_nothing_yet_has_a_page():
     page = search_page(searched(), [trial(0, None, status="running", folds=[])])
     assert "No trial has a value yet" in page

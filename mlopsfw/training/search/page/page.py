@@ -94,14 +94,18 @@ def _importances(importances: Mapping[str, Mapping[str, float]], colours: Mappin
 
 def _table(trials: Sequence[Trial]) -> str:
     heads = "".join(
-        f'<th scope="col">{name}' for name in ("trial", "status", "value", "seconds", "trainer", "parameters")
+        f'<th scope="col">{name}' for name in ("trial", "status", "value", "seconds", "trainer", "parameters", "why")
     )
     lines = "".join(
-        f"<tr><td>{trial.number}<td>{escape(trial.status)}<td>{'' if trial.value is None else label(trial.value)}<td>{trial.seconds:.2f}"
-        f"<td>{escape(str(trial.params.get('trainer', '')))}<td>{escape(_params(trial))}</tr>"
+        f"<tr><td>{trial.number}<td>{escape(trial.status)}<td>{'' if trial.value is None else label(trial.value)}<td>{_seconds(trial)}"
+        f"<td>{escape(str(trial.params.get('trainer', '')))}<td>{escape(_params(trial))}<td>{escape(trial.why)}</tr>"
         for trial in trials
     )
     return f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{lines}</tbody></table></div>'
+
+
+def _seconds(trial: Trial) -> str:
+    return "" if trial.status == "stopped" else f"{trial.seconds:.2f}"  # nobody measured those of a stopped one
 
 
 def _params(trial: Trial) -> str:
