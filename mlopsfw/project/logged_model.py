@@ -84,7 +84,7 @@ def registered_file(
         rows: The table that it learned from, or None.
         run: Its id.
         message: Why, for people.
-        make: How its bundle is made: `mlopsfw.project.apart.make_apart` for a file from elsewhere.
+        make: How its bundle is made: `mlopsfw.project.bundle_subprocess.make_bundle_in_subprocess` for a file from elsewhere.
     """
     from mlopsfw.pipeline.graph.step import BundleFolder
 

@@ -12,7 +12,7 @@ from mlopsfw.kernel.base.ids import check_name
 from mlopsfw.kernel.roles.bundle import OutputColumn, SignatureColumn
 from mlopsfw.models.adoption import format_of
 from mlopsfw.models.mlflow_model import flavour_file, is_model_folder
-from mlopsfw.project.apart import make_apart
+from mlopsfw.project.bundle_subprocess import make_bundle_in_subprocess
 from mlopsfw.project.logged_model import ModelFile, registered_file
 from mlopsfw.project.script_run import start_run
 
@@ -79,7 +79,7 @@ def import_file(project: Project, path: Path, name: str, facts: ModelFacts, mess
     rows = project.datasets.scan(facts.like) if facts.like else None
     params = {"path": path.name, **{key: getattr(facts, key) for key in ("like",) if getattr(facts, key)}}
     with start_run(f"import {name}", project=project, params=params) as run:
-        return registered_file(project, name, model, rows, run=run.id, message=message, make=make_apart)
+        return registered_file(project, name, model, rows, run=run.id, message=message, make=make_bundle_in_subprocess)
 
 
 def _signature(file: Path | None) -> _Signature:

@@ -26,7 +26,7 @@ from mlopsfw.models.mlflow_model import flavour_file
 from mlopsfw.models.registry.catalog import check_alias
 from mlopsfw.pipeline.run.events import ArtifactLogged, MetricsRecorded, RunFinished, RunsImported, RunStarted
 from mlopsfw.pipeline.run.metrics import Metric
-from mlopsfw.project.apart import make_apart
+from mlopsfw.project.bundle_subprocess import make_bundle_in_subprocess
 from mlopsfw.project.logged_model import ModelFile, registered_file
 from mlopsfw.project.mlflow.database import Database
 from mlopsfw.project.mlflow.files import FileStore
@@ -212,7 +212,13 @@ class _Importer:
             model = ModelFile(file=flavour.file, format=flavour.format, inputs=flavour.inputs)
             message = f"MLflow {result.mlflow}"
             ours = registered_file(
-                self._project, name, model, None, run=our_id(run) if run else "", message=message, make=make_apart
+                self._project,
+                name,
+                model,
+                None,
+                run=our_id(run) if run else "",
+                message=message,
+                make=make_bundle_in_subprocess,
             )
         except MlopsfwError as error:
             return msgspec.structs.replace(result, state="skipped", why=error.message)

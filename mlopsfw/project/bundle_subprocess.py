@@ -1,6 +1,6 @@
 """Load a model file from elsewhere in a process of its own, with a deadline and a limit on memory, and make its bundle there.
 
-A graph may loop without end, or make a tensor of terabytes from one row: then that process ends, and no bundle comes of it.
+A graph may loop without end, or make a tensor of terabytes from one row: then that process ends, and the project has no bundle.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     import polars as pl
 
 SECONDS, CONVERSION = 300, 600
-"""For loading the file and asking it for its answers, and in addition for converting an export of torch."""
+"""Seconds to load the file and to compute its answers, and those in addition to convert an export of torch."""
 MEMORY, TIMES = 8 << 30, 8
-"""Bytes that the process may allocate, and in addition so many times the size of the file."""
-_SLACK = 10.0  # seconds, in which the process ends itself
-_ORDER, _ROWS, _ANSWER = "order.json", "rows.arrow", "answer.json"
+"""Bytes that the process may allocate, and the multiple of the file's size that it may allocate in addition."""
+_SLACK = 10.0  # seconds after the deadline in which the process ends itself, before it is killed
+_REQUEST, _ROWS, _RESULT = "request.json", "rows.arrow", "result.json"
 
 
-class _Order(msgspec.Struct, frozen=True, kw_only=True):
+class _Request(msgspec.Struct, frozen=True, kw_only=True):
     root: Path
     config: str
     model: ModelFile
@@ -41,8 +41,8 @@ class _Order(msgspec.Struct, frozen=True, kw_only=True):
     memory: int
 
 
-class _Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it: the model's task, or an error."""
+class _Result(msgspec.Struct, frozen=True, kw_only=True):
+    """What the process made: a bundle of a model of this task, or an error."""
 
     task: str = ""
     error: str = ""
@@ -50,7 +50,7 @@ class _Answer(msgspec.Struct, frozen=True, kw_only=True):
     hint: str = ""
 
 
-def make_apart(project: Project, scratch: Path, model: ModelFile, rows: pl.DataFrame | None) -> str:
+def make_bundle_in_subprocess(project: Project, scratch: Path, model: ModelFile, rows: pl.DataFrame | None) -> str:
     """Make the bundle of a model file in `scratch / "bundle"`, in a process of its own; return its task.
 
     Raises:
@@ -59,27 +59,27 @@ def make_apart(project: Project, scratch: Path, model: ModelFile, rows: pl.DataF
     """
     seconds = SECONDS + (CONVERSION if model.file.suffix == ".pt2" else 0)
     size = model.file.stat().st_size if model.file.is_file() else 0
-    order = _Order(
+    request = _Request(
         root=project.root,
         config=project.config.to_json(),
         model=msgspec.structs.replace(model, file=model.file.absolute()),
         seconds=seconds,
         memory=MEMORY + TIMES * size,
     )
-    (scratch / _ORDER).write_bytes(msgspec.json.encode(order, enc_hook=str))
+    (scratch / _REQUEST).write_bytes(msgspec.json.encode(request, enc_hook=str))
     if rows is not None:
         rows.write_ipc(scratch / _ROWS)
-    code, text = _ended(scratch, seconds + _SLACK)
-    file = scratch / _ANSWER
+    code, text = _run_process(scratch, seconds + _SLACK)
+    file = scratch / _RESULT
     if code or not file.is_file():
-        raise _failure(model.file.name, code, text, order)
-    answer = msgspec.json.decode(file.read_bytes(), type=_Answer)
-    if answer.error:
-        raise _as_raised(answer)
-    return answer.task
+        raise _failure(model.file.name, code, text, request)
+    result = msgspec.json.decode(file.read_bytes(), type=_Result)
+    if result.error:
+        raise _error_of(result)
+    return result.task
 
 
-def _ended(scratch: Path, patience: float) -> tuple[int, str]:
+def _run_process(scratch: Path, patience: float) -> tuple[int, str]:
     """Run the process to its end; return its exit status and what it wrote. Whatever it started ends with it."""
     command = [sys.executable, "-P", "-m", __name__, str(scratch)]
     with subprocess.Popen(
@@ -95,49 +95,51 @@ def _ended(scratch: Path, patience: float) -> tuple[int, str]:
     return process.returncode, text.decode(errors="replace")
 
 
-def _failure(name: str, code: int, text: str, order: _Order) -> BundleError:
+def _failure(name: str, code: int, text: str, request: _Request) -> BundleError:
     if code == -signal.SIGALRM:
         hint = "Look for a loop that does not end, or export a smaller model."
-        return BundleError(f"{name} did not load and answer within {order.seconds} s", hint=hint)
+        return BundleError(f"{name} did not load and answer within {request.seconds} s", hint=hint)
     if code < 0 and code != -signal.SIGKILL:
         return BundleError(f"{name} crashes the process that loads it (signal {-code})")
     last = (text.strip().splitlines() or ["the process ended"])[-1]
-    return BundleError(_words(name, last if code > 0 else "MemoryError", order.memory))
+    return BundleError(_message(name, last if code > 0 else "MemoryError", request.memory))
 
 
-def _words(name: str, text: str, memory: int) -> str:
+def _message(name: str, text: str, memory: int) -> str:
     """Return what is wrong with a file, from the text of an error."""
     if any(word in text for word in ("MemoryError", "bad_alloc", "allocate")):
         return f"{name} needs more than {memory / (1 << 30):g} GiB of memory to load and answer a few rows"
     return f"{name} cannot be loaded and asked for its answers: {text[:300]}"
 
 
-def _as_raised(answer: _Answer) -> MlopsfwError:
+def _error_of(result: _Result) -> MlopsfwError:
     """Return the error that the process raised, of its own class where the project has it."""
-    kind: Any = getattr(errors, answer.error, BundleError)
-    error = BundleError(answer.message, hint=answer.hint)
+    kind: Any = getattr(errors, result.error, BundleError)
+    error = BundleError(result.message, hint=result.hint)
     if not (isinstance(kind, type) and issubclass(kind, MlopsfwError)):
         return error
-    made: MlopsfwError = kind.__new__(kind)
-    made.args, made.message, made.hint = (answer.message,), answer.message, answer.hint
-    return made
+    raised: MlopsfwError = kind.__new__(kind)
+    raised.args, raised.message, raised.hint = (result.message,), result.message, result.hint
+    return raised
 
 
 def _main(scratch: Path) -> None:
     """Make the bundle, in the process."""
-    order = msgspec.json.decode((scratch / _ORDER).read_bytes(), type=_Order, dec_hook=lambda kind, text: kind(text))
-    signal.alarm(order.seconds)  # ends the process in the middle of a library's loop, too
-    resource.setrlimit(resource.RLIMIT_DATA, (order.memory, order.memory))
+    request = msgspec.json.decode(
+        (scratch / _REQUEST).read_bytes(), type=_Request, dec_hook=lambda kind, text: kind(text)
+    )
+    signal.alarm(request.seconds)  # ends the process in the middle of a library's loop, too
+    resource.setrlimit(resource.RLIMIT_DATA, (request.memory, request.memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
-        with Project.open(order.root, config=ProjectConfig.from_json(order.config)) as project:
-            answer = _Answer(task=make_bundle(project, scratch, order.model, _rows(scratch / _ROWS)))
+        with Project.open(request.root, config=ProjectConfig.from_json(request.config)) as project:
+            result = _Result(task=make_bundle(project, scratch, request.model, _rows(scratch / _ROWS)))
     except MlopsfwError as error:
-        answer = _Answer(error=type(error).__name__, message=error.message, hint=error.hint)
+        result = _Result(error=type(error).__name__, message=error.message, hint=error.hint)
     except Exception as error:  # noqa: BLE001 - a library's, about a file that may hold anything
         text = errors.text_of(error).partition("\n")[0]
-        answer = _Answer(error=BundleError.__name__, message=_words(order.model.file.name, text, order.memory))
-    (scratch / _ANSWER).write_bytes(msgspec.json.encode(answer))
+        result = _Result(error=BundleError.__name__, message=_message(request.model.file.name, text, request.memory))
+    (scratch / _RESULT).write_bytes(msgspec.json.encode(result))
 
 
 def _rows(file: Path) -> pl.DataFrame | None:

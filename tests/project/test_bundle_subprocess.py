@@ -8,7 +8,7 @@ import pytest
 
 from mlopsfw.errors import BundleError, UsageError
 from mlopsfw.kernel.base import errors
-from mlopsfw.project import apart
+from mlopsfw.project import bundle_subprocess
 from mlopsfw.project.logged_model import load_model
 from mlopsfw.project.model_import import ModelFacts, import_file
 
@@ -74,7 +74,7 @@ def test_a_file_is_loaded_in_another_process_and_answers_here(project, tmp_path,
 
 
 def test_a_loop_without_end_is_stopped_at_the_deadline(project, tmp_path, monkeypatch):
-    monkeypatch.setattr(apart, "SECONDS", 5)
+    monkeypatch.setattr(bundle_subprocess, "SECONDS", 5)
     with pytest.raises(BundleError, match=r"m\.onnx did not load and answer within 5 s"):
         import_file(project, _endless(tmp_path / "m.onnx"), "m", ModelFacts())
     assert project.registry.names() == []
@@ -95,14 +95,16 @@ def test_a_tensor_larger_than_the_limit_of_memory_is_refused(project, tmp_path):
     ],
 )
 def test_how_the_process_ended_is_said_in_words(project, tmp_path, monkeypatch, ended, says):
-    monkeypatch.setattr(apart, "_ended", lambda *_: ended)
+    monkeypatch.setattr(bundle_subprocess, "_run_process", lambda *_: ended)
     with pytest.raises(BundleError, match=f"m.onnx.* {says}"):
         import_file(project, _wide(tmp_path / "m.onnx"), "m", ModelFacts())
 
 
 @pytest.mark.parametrize("kind", ["MissingExtra", "GoldenMismatch", "ConfigError", "Acme", "Path"])
 def test_an_error_of_the_process_keeps_its_class_where_it_is_one_of_the_projects(kind):
-    raised = apart._as_raised(apart._Answer(error=kind, message="m.onnx is odd", hint="Mend it."))
+    raised = bundle_subprocess._error_of(
+        bundle_subprocess._Result(error=kind, message="m.onnx is odd", hint="Mend it.")
+    )
     expected = getattr(errors, kind, BundleError)
     assert type(raised) is (expected if kind != "Path" else BundleError)
     assert (raised.message, raised.hint, str(raised)) == ("m.onnx is odd", "Mend it.", "m.onnx is odd\n  Mend it.")
