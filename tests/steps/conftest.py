@@ -1,10 +1,12 @@
 """An engine in this process, for steps that have children, and rows to learn from."""
 
 import threading
+from importlib import import_module
 
 import pytest
 
 from mlopsfw.kernel.roles.engine import Resources
+from mlopsfw.pipeline.run.display import Display
 
 _ROWS = """
 import numpy as np, polars as pl
@@ -57,3 +59,32 @@ def here():
 def learnable_rows():
     """Return a module whose function `rows` returns 120 rows: the label `y` depends on `a`, not on `b`."""
     return _ROWS
+
+
+@pytest.fixture
+def counted_run(bench, here, monkeypatch):
+    """Return a function that runs the project's pipeline in this process, and counts the trainings of LightGBM.
+
+    `run.fits` has the options and the number of rows of each. `run.fail(number, options, context)`, if set, is called before each and may raise.
+    """
+    trainer = import_module("mlopsfw_lightgbm.trainer").LightGbmTrainer
+    fits, fit = [], trainer.fit
+
+    def counted(self, task, train, valid, context):
+        fits.append((self._config, train.rows))
+        if run.fail:
+            run.fail(len(fits), self._config, context)
+        return fit(self, task, train, valid, context)
+
+    monkeypatch.setattr(trainer, "fit", counted)
+
+    def run(*, resume=False):
+        fits.clear()
+        with bench.open() as project:
+            monkeypatch.setattr("mlopsfw.project.pipeline._Workers.engine", lambda *_: here(project, run.killed))
+            if resume:
+                return project.pipeline.resume(Display(project.workspace, None), project.pipeline.latest(), debug=True)
+            return project.pipeline.start(Display(project.workspace, None), debug=True)
+
+    run.fail, run.fits, run.killed = None, fits, None
+    return run

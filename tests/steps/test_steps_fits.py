@@ -5,10 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mlopsfw.kernel.base.errors import PluginAborted
-from mlopsfw.pipeline.run.display import Display
 
 pytest.importorskip("lightgbm")
-from mlopsfw_lightgbm.trainer import LightGbmTrainer
 
 TOML = """
 [steps.rows]
@@ -32,37 +30,18 @@ min_data_in_leaf = 1000
 
 
 @pytest.fixture
-def validating(bench, here, learnable_rows, monkeypatch):
-    """Return a function that runs the validation in this process, and counts the trainings."""
+def validating(bench, counted_run, learnable_rows):
+    """Return a function that runs the validation, as `counted_run` does."""
     bench.write(TOML, rows=learnable_rows)
-    fit = LightGbmTrainer.fit
-
-    def counted(self, task, train, valid, context):
-        run.fits += 1
-        if run.fail:
-            run.fail(run.fits)
-        return fit(self, task, train, valid, context)
-
-    monkeypatch.setattr(LightGbmTrainer, "fit", counted)
-
-    def run(*, resume=False):
-        run.fits = 0
-        with bench.open() as project:
-            monkeypatch.setattr("mlopsfw.project.pipeline._Workers.engine", lambda *_: here(project, run.killed))
-            if resume:
-                return project.pipeline.resume(Display(project.workspace, None), project.pipeline.latest(), debug=True)
-            return project.pipeline.start(Display(project.workspace, None), debug=True)
-
-    run.fail, run.fits, run.killed = None, 0, None
-    return run
+    return counted_run
 
 
 def test_a_report_that_asks_more_of_the_same_folds_trains_nothing_but_what_is_new(bench, validating):
     first = bench.value(validating(), "check", "report")
-    assert validating.fits == 4  # three folds, and half of the rows
+    assert len(validating.fits) == 4  # three folds, and half of the rows
     bench.edit("mlopsfw.toml", 'target = "y"', 'target = "y"\nslices = false\nagainst = ["blind"]')
     second = bench.value(validating(), "check", "report")
-    assert validating.fits == 3
+    assert len(validating.fits) == 3
     assert (second["auc"], second["folds"]) == (first["auc"], first["folds"])
     assert second["against"]["blind"]["better"]
 
@@ -73,7 +52,7 @@ def test_a_killed_validation_goes_on_with_the_fits_that_are_left(bench, validati
     whole = bench.value(validating(), "check", "report")
     bench.edit("mlopsfw.toml", "num_iterations = 3", "num_iterations = 4")
 
-    def interrupt(number):
+    def interrupt(number, *_):
         if number == 3:
             raise ZeroDivisionError
 
@@ -82,12 +61,12 @@ def test_a_killed_validation_goes_on_with_the_fits_that_are_left(bench, validati
         validating()
     validating.fail, validating.killed = None, None
     again = bench.value(validating(resume=True), "check", "report")
-    assert validating.fits == 2  # the third fold, and half of the rows
+    assert len(validating.fits) == 2  # the third fold, and half of the rows
     assert len(again["folds"]) == len(whole["folds"]) == 3
 
 
 def test_a_fit_that_fails_ends_the_step_and_names_fold_and_trainer(bench, validating):
-    validating.fail = lambda number: 1 / 0 if number == 2 else None
+    validating.fail = lambda number, *_: 1 / 0 if number == 2 else None
     with pytest.raises(Exception, match="fold2 of small: ZeroDivisionError: division by zero"):
         validating()
-    assert validating.fits == 2
+    assert len(validating.fits) == 2

@@ -13,7 +13,6 @@ from mlopsfw.cli.root import cli
 from mlopsfw.errors import ConfigError
 from mlopsfw.kernel.base.errors import PluginAborted
 from mlopsfw.pipeline.run.child import history
-from mlopsfw.pipeline.run.display import Display
 from mlopsfw.pipeline.run.events import RunStarted
 from mlopsfw.training.search.settings import Tune
 from mlopsfw.training.search.space import Dimension, Space
@@ -21,7 +20,6 @@ from mlopsfw.training.search.study import Study
 
 pytest.importorskip("optuna")
 from mlopsfw_lightgbm import LightGbmConfig
-from mlopsfw_lightgbm.trainer import LightGbmTrainer
 
 TOML = """
 [steps.rows]
@@ -48,31 +46,11 @@ min_data_in_leaf = 1000
 
 
 @pytest.fixture
-def searching(bench, here, learnable_rows, monkeypatch):
-    """Return a function that runs the search in this process, and counts the trainings."""
+def searching(bench, counted_run, learnable_rows, monkeypatch):
+    """Return a function that runs the search, as `counted_run` does."""
     bench.write(TOML, rows=learnable_rows)
     monkeypatch.setattr(LightGbmConfig, "search_space", {})
-    fits = []
-    fit = LightGbmTrainer.fit
-
-    def counted(self, task, train, valid, context):
-        fits.append((self._config, train.rows))
-        if run.fail:
-            run.fail(len(fits), self._config, context)
-        return fit(self, task, train, valid, context)
-
-    monkeypatch.setattr(LightGbmTrainer, "fit", counted)
-
-    def run(*, resume=False):
-        fits.clear()
-        with bench.open() as project:
-            monkeypatch.setattr("mlopsfw.project.pipeline._Workers.engine", lambda *_: here(project, run.killed))
-            if resume:
-                return project.pipeline.resume(Display(project.workspace, None), project.pipeline.latest(), debug=True)
-            return project.pipeline.start(Display(project.workspace, None), debug=True)
-
-    run.fail, run.fits, run.killed = None, fits, None
-    return run
+    return counted_run
 
 
 def test_the_winner_learns_from_all_rows_after_rows_that_no_trial_saw_have_judged_it(bench, searching):
