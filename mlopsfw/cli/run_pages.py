@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mlopsfw.project.facade import Project
 
 _LIVE = ("running",)
-_RELOAD = 2  # seconds between two looks at a run that goes on
+_RELOAD = 2  # seconds between two versions of the page of a run that goes on
 
 html_option = click.option(
     "--html", type=OutputFile(), help="Write a page with the curves of the metrics to this file."
@@ -34,7 +34,7 @@ def write_run_page(project: Project, html: Path, *runs: str, reload: int = 0) ->
 
 
 def follow(project: Project, html: Path | None, run: str) -> None:
-    """Write the page of a run anew until the run ends. A browser that shows it reads it again."""
+    """Rewrite the page of a run until the run ends. A browser that shows the page reloads it."""
     if html is None:
         raise UsageError("--follow needs a page to write", hint="Add --html run.html.")
     while project.runs.get(run).status in _LIVE:
@@ -52,7 +52,7 @@ def write_list_page(
         html: The file.
         records: The runs.
         shown: Columns besides the facts of each run.
-        pages: Write a page of each listed run that has none, or whose page is of a time when it went on.
+        pages: Write the page of each listed run that has none, or whose page was written while the run went on.
     """
     from mlopsfw.pipeline.run.runs_page import runs_page
 

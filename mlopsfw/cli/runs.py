@@ -66,8 +66,8 @@ def list_runs(
     """List runs, newest first.
 
     A metric of a step is called metrics.STEP.NAME, that of a script metrics.NAME, and so are parameters. With --sort, all runs are compared, and
-    the first of them listed. --where takes words that a run holds, and conditions with <, <=, >, >=, = or != on a column, which may be named by
-    its end; quotes hold blanks together.
+    the first of them listed. --where takes words that a run holds, and conditions with <, <=, >, >=, = or != on a column, for which the
+    end of its name is enough. Quotes hold blanks together.
     """
     if pages and html is None:
         raise UsageError("--pages needs the page of the list", hint="Add --html runs.html.")

@@ -58,7 +58,7 @@ def remove_abandoned(workspace: Workspace, *, dry_run: bool = False) -> list[str
 
 
 class ScratchHolding:
-    """The scratch folders of killed processes, which may hold rows of anyone: an erasure removes all of them.
+    """The scratch folders of killed processes, which may hold rows of any subject: an erasure removes all of them.
 
     Args:
         workspace: Of the project.

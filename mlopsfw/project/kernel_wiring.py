@@ -173,7 +173,7 @@ class KernelWiring(ABC):
 
     @contextlib.contextmanager
     def unobserved(self) -> Iterator[None]:
-        """Within the block, observers get none of the events that this project appends: history from elsewhere is no news."""
+        """Hold back from observers, inside the block, the events that this project appends: imported history is no news."""
         before, self._silent = self._silent, True
         try:
             yield

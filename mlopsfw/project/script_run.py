@@ -291,7 +291,7 @@ def search_runs(
         name: Only runs called so: the name given to `start_run`, or a pipeline's.
         status: Only runs of this status: `running`, `done`, `failed`, `refused` or `interrupted`.
         where: Only runs that meet this filter, such as `loss<0.5 optimizer=adam night`: words that a run holds, and conditions with <, <=, >,
-            >=, = or != on a column, which may be named by its end. Quotes hold blanks together.
+            >=, = or != on a column, for which the end of its name is enough. Quotes hold blanks together.
         limit: How many runs at most.
         project: The project; the one at or above the current folder by default.
 

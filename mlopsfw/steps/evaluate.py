@@ -203,7 +203,7 @@ def _add_intervals(
 
 
 def _ends(metrics: MetricSet, names: set[str], model: Scored, clusters: np.ndarray) -> dict[str, tuple[float, float]]:
-    """Return metrics' intervals by the cluster bootstrap; of many rows by the jackknife, which asks for each metric a tenth as often."""
+    """Return metrics' intervals by the cluster bootstrap; of many rows by the jackknife, which computes each metric ten times less often."""
     from mlopsfw.models.bootstrap import intervals
     from mlopsfw.models.paired import interval
 

@@ -295,7 +295,7 @@ class ArtifactLogged(EventRecord, frozen=True, kw_only=True):
 
 
 class RunsImported(EventRecord, frozen=True, kw_only=True):
-    """Runs of another tracking store came over. Observers get this event, and none of the runs' own.
+    """Runs were imported from another tracking store. Observers get this event in place of the events of each run.
 
     Args:
         runs: How many are new.

@@ -11,8 +11,8 @@ import msgspec
 from mlopsfw.pages import escape, framed
 
 _FACTS = ("run", "name", "status", "started", "seconds", "actor")
-_MOST = 20  # columns of metrics, and of parameters, that nobody asked for
-_AT_ONCE = 100  # rows that are shown before more are asked for
+_MOST = 20  # columns of metrics, and of parameters, by default
+_AT_ONCE = 100  # rows that the page shows at first; a click adds ten times as many
 _FOOTER = (
     "A click on a column sorts by it; runs without a value come last. The filter takes words that a row holds, and conditions such as loss<0.5, "
     'optimizer=adam or name!="my runs"; it is that of `mlopsfw runs list --where`. Columns that no option named are metrics, '

@@ -13,8 +13,8 @@ from mlopsfw.training.search.trials import Trial
 
 _FOOTER = (
     "Each dot is a trial; hollow ones break a limit. A colour stands for a trainer. An axis whose values span two decades is logarithmic. "
-    "Importances are shares by PED-ANOVA, for trainers with ten values or more. The best of several trials is optimistic: the row of unseen "
-    "rows says by how much."
+    "Importances are shares by PED-ANOVA, for trainers with ten values or more. The best of several trials is optimistic: the value on unseen "
+    "rows shows by how much."
 )
 _COLOURS = 5  # that page.css defines
 
