@@ -220,7 +220,7 @@ def _cell(value: Any) -> str:
     if value is None:
         return "–"
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{value:{'.15g' if value.is_integer() else '.4g'}}"  # a count keeps its digits
     if isinstance(value, list | tuple):
         return ", ".join(map(_cell, value))
     return printable(str(value))

@@ -148,7 +148,11 @@ def show(project: Project, run_id: str, *, html: Path | None, following: bool, e
         return
     _tell(view)
     short = view if everything else without_parts(view)
-    table(_results(short), ("step", "status", "engine", "output", "kind", "digest"), empty="No results yet.")
+    table(
+        _results(short),
+        ("step", "status", "engine", "output", "kind", "digest"),
+        empty=f"No results{' yet' * (view.status == 'running')}.",
+    )
     if view.params:
         table([{"parameter": name, "value": value} for name, value in view.params.items()])
     for step in short.steps.values():

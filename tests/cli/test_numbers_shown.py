@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 
@@ -10,6 +11,8 @@ import pytest
 
 from mlopsfw.cli import run
 from mlopsfw.cli.output import emit_json, table
+from mlopsfw.kernel.roles.engine import StepResult
+from mlopsfw.pipeline.run.display import Display
 
 
 @pytest.fixture
@@ -39,3 +42,11 @@ def test_every_verb_prints_such_numbers_within_lists_and_records(capsys):
     assert json.loads(capsys.readouterr().out) == {"a": ["nan", {"b": ["inf", None]}], "c": "-inf"}
     table([{"a": math.nan, "b": None}])
     assert capsys.readouterr().out.splitlines()[1].split() == ["nan", "–"]
+
+
+def test_a_whole_number_is_shown_with_all_of_its_digits(capsys):
+    table([{"rows": 150001.0, "loss": 150001.5}])
+    assert capsys.readouterr().out.splitlines()[1].split() == ["150001", "1.5e+05"]
+    stream = io.StringIO()
+    Display(None, stream).finished("fit", StepResult(metrics={"rows": 150001.0, "auc": 0.61239}))
+    assert "rows=150001, auc=0.6124" in stream.getvalue()

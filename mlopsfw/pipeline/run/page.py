@@ -64,9 +64,10 @@ def run_page(
 
 
 def drawn_curves(curves: Sequence[Curves]) -> str:
-    """Return a figure for each metric of which some run has two points or more."""
+    """Return a figure for each metric of which some run has two points or more, those of the machine last."""
     names = dict.fromkeys(name for each in curves for name, points in each.items() if len(points) > 1)
-    return "".join(_figure(name, [each.get(name, []) for each in curves]) for name in names)
+    ordered = sorted(names, key=lambda name: PREFIX in name)
+    return "".join(_figure(name, [each.get(name, []) for each in curves]) for name in ordered)
 
 
 def _images(view: RunView, load: Callable[[str], bytes], *, many: bool) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from mlopsfw.cli import run
 from mlopsfw.pipeline.run.metrics import Metric
-from mlopsfw.pipeline.run.page import curves_of, run_page
+from mlopsfw.pipeline.run.page import curves_of, drawn_curves, run_page
 from mlopsfw.pipeline.run.record import RunView
 from mlopsfw.project.script_run import start_run
 
@@ -24,6 +24,11 @@ def test_a_curve_is_what_was_logged_with_steps_each_step_once_in_order():
     assert curves_of([*logged([3.0, 2.0, "nan", "-inf", 1.7e308]), again, alone]) == {
         "train.loss": [(0, 3.0), (1, 0.5)]
     }
+
+
+def test_curves_of_the_machine_come_after_those_of_the_training():
+    page = drawn_curves([{"fit.system/cpu": [(0, 1), (1, 2)], "fit.loss": [(0, 1), (1, 2)]}])
+    assert page.index("fit.loss") < page.index("fit.system/cpu")
 
 
 def test_two_runs_share_a_drawing_and_a_table():
