@@ -97,11 +97,16 @@ def _inputs(takes: list[Port], given: tuple[SignatureColumn, ...], file: str) ->
     if not given:
         return tuple(port.column(SignatureColumn) for port in takes)
     by_name = {column.name: column for column in given}
-    missing = [port.name for port in takes if port.name not in by_name]
+    missing = [port for port in takes if port.name not in by_name]
     if missing:
+        (first, *_) = missing
+        names = ", ".join(port.name for port in takes)
+        hint = f"It takes {names}. Without rows and signature these are the columns."
+        if not first.is_scalar:
+            hint = f"It takes {names}; {first.name} is an array a row: make it one column of arrays, or export an input a column."
         raise BundleError(
-            f"{file} takes {missing[0]!r}, which is no column of the rows or the signature",
-            hint=f"It takes {', '.join(port.name for port in takes)}. Without rows and signature these are the columns.",
+            f"{file} takes {first.name!r}, which is no column of the rows or the signature",
+            hint=hint,
         )
     return tuple(by_name[port.name] for port in takes)
 

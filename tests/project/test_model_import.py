@@ -95,6 +95,10 @@ def test_an_onnx_classifier_of_scikit_learn_gets_the_output_of_its_task(project,
     assert (task, labels.tolist()) == ("custom", model.predict(MATRIX).tolist())
     with pytest.raises(BundleError, match="regression model"):
         import_file(project, tmp_path / "c.onnx", "delay", ModelFacts(task="regression"))
+    project.datasets.commit("flights", ROWS, "replace")
+    with pytest.raises(BundleError, match="'X', which is no column") as refused:
+        import_file(project, tmp_path / "c.onnx", "delay", ModelFacts(like="data:/flights", target="late"))
+    assert "make it one column of arrays" in refused.value.hint
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from mlopsfw.kernel.base.errors import AnswerMismatch
 from mlopsfw.kernel.roles.bundle import OutputColumn
 
 _CLOSE = 1e-3  # of a total: float16 has three digits
+_ROUNDING = 1e-4  # of the distance of two bounds: 1,000 trees add up float32 probabilities to 1.00001
 _KINDS = {"number": "fiu", "integer": "iu", "boolean": "b", "date": "M", "datetime": "M"}
 _OBJECTS: dict[str, type | tuple[type, ...]] = {"string": str, "binary": bytes, "list": (list, tuple, np.ndarray)}
 _SHOWN = 20
@@ -73,7 +74,7 @@ class Answers:
         if self._surely_holds(column, values, rows):
             return values  # type: ignore[no-any-return]
         try:
-            array = _array(column, values)
+            array = _rounded(column, _array(column, values))
             problem = _shape(column, array, rows) or _type(column, array) or _values(column, array)
         except (TypeError, ValueError) as error:
             problem = f"it cannot be read as an array: {error}"
@@ -114,6 +115,17 @@ def _array(column: OutputColumn, values: Any) -> np.ndarray:
     if column.type == "tensor" and hasattr(values, "to_pylist"):  # Arrow's nested lists
         return np.array(values.to_pylist(), dtype=column.dtype)
     return np.asarray(values)
+
+
+def _rounded(column: OutputColumn, array: np.ndarray) -> np.ndarray:
+    """Return values that rounding alone took beyond one of two bounds as that bound."""
+    low, high = column.minimum, column.maximum
+    if low is None or high is None or array.dtype.kind != "f" or not array.size:
+        return array
+    if low <= array.min() and array.max() <= high:
+        return array
+    within = np.clip(array, low, high)
+    return np.where(np.abs(within - array) <= _ROUNDING * (high - low), within, array)
 
 
 def _shape(column: OutputColumn, array: np.ndarray, rows: int) -> str:

@@ -105,6 +105,19 @@ def test_a_known_task_has_outputs_of_its_own(task):
     assert Answers(outputs, "m").checked(answer(5), 5).keys() == answer(5).keys()
 
 
+@pytest.mark.parametrize("task", ["binary", "multiclass"])
+def test_a_probability_that_rounding_took_beyond_a_bound_is_that_bound(task):
+    outputs = outputs_for(task, KNOWN[task][0])
+    beyond = np.array([[1.0000002, -1e-7, 0.0], [0.5, 0.25, 0.25]], dtype=np.float32)
+    answer = beyond if task == "multiclass" else beyond[:, 0]
+    (held,) = Answers(outputs, "m").checked({outputs[0].name: answer}, 2).values()
+    assert held.dtype == np.float32
+    assert (held == np.clip(answer, 0, 1)).all()
+    for wrong in (1.001, -0.001, np.nan):
+        with pytest.raises(AnswerMismatch):
+            Answers(outputs, "m").checked({outputs[0].name: np.full_like(answer, wrong)}, 2)
+
+
 @pytest.mark.parametrize("task", ["ranking", "multilabel", "forecast", "anomaly", "custom"])
 def test_another_task_declares_its_outputs(task):
     declared = (OutputColumn(name="score", type="number"),)
