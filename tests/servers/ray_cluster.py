@@ -105,9 +105,10 @@ def start(folder: Path, address: str, where: list[str]) -> Node:
     agents = ("dashboard-agent-grpc", "dashboard-agent-listen", "runtime-env-agent", "metrics-export")
     command += [f"--{agent}-port={free_port()}" for agent in agents]
     command += ["--num-cpus=1", f"--temp-dir={folder}", "--object-store-memory=80000000", "--disable-usage-stats"]
+    first = ["nice", "-n", "-10"] if os.geteuid() == 0 else []  # before the tests that keep the machine busy
     with (folder / "output.txt").open("wb") as output:
         process = subprocess.Popen(
-            command, stdout=output, stderr=output, env={**os.environ, **ENVIRONMENT}, start_new_session=True
+            [*first, *command], stdout=output, stderr=output, env={**os.environ, **ENVIRONMENT}, start_new_session=True
         )
     return Node(process, folder)
 
