@@ -8,10 +8,12 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 from describe import described, fields_of, methods, prose, signature
 
@@ -75,8 +77,9 @@ def _page(kind: Kind) -> str:
 
 
 def _records(each: Any, face: Any) -> Iterator[str]:
-    """Yield the public records and protocols that a class refers to, and those that they refer to."""
+    """Yield the public records and protocols that a class refers to, and those that they refer to; then the values of their words."""
     seen, waiting = {each.__name__, *_ELSEWHERE}, _referred(each, face)
+    words = _words(each)
     while waiting:
         name = waiting.pop(0)
         if name in seen:
@@ -84,13 +87,38 @@ def _records(each: Any, face: Any) -> Iterator[str]:
         seen.add(name)
         yield from (f"\n## `{name}`\n\n", *described(getattr(face, name)))
         waiting += _referred(getattr(face, name), face)
+        words |= _words(getattr(face, name))
+    if words:
+        yield "\n## Values\n\n| type | is one of |\n|---|---|\n"
+        yield from (f"| `{name}` | {', '.join(f'`{value}`' for value in words[name])} |\n" for name in sorted(words))
+
+
+def _words(each: Any) -> dict[str, list[str]]:
+    """Return each type that a class refers to and that is one of a few words, such as `ColumnType`, with the words."""
+    texts = [
+        *_types(each),
+        *(str(inspect.signature(m.fget).return_annotation) for _, m in methods(each) if isinstance(m, property)),
+    ]
+    module = vars(sys.modules[each.__module__])
+    found = {name: _values(module.get(name)) for text in texts for name in re.findall(r"\b[A-Z]\w+", text)}
+    return {name: values for name, values in found.items() if values}
+
+
+def _values(alias: Any) -> list[str]:
+    if get_origin(alias) is Literal:
+        return list(get_args(alias))
+    parts = [_values(part) for part in get_args(alias)] if get_origin(alias) in (Union, UnionType) else []
+    return [value for part in parts for value in part] if all(parts) else []
 
 
 def _referred(each: Any, face: Any) -> list[str]:
-    texts = [type_ for _, type_, _ in fields_of(each)]
-    texts += [signature(method.fget if isinstance(method, property) else method) for _, method in methods(each)]
-    words = dict.fromkeys(word for text in texts for word in re.findall(r"\b[A-Z]\w+", text))
+    words = dict.fromkeys(word for text in _types(each) for word in re.findall(r"\b[A-Z]\w+", text))
     return [word for word in words if word in face.__all__ and inspect.isclass(getattr(face, word))]
+
+
+def _types(each: Any) -> list[str]:
+    texts = [type_ for _, type_, _ in fields_of(each)]
+    return texts + [signature(method.fget if isinstance(method, property) else method) for _, method in methods(each)]
 
 
 def _kit(kind: Kind) -> Iterator[str]:

@@ -39,5 +39,10 @@ def test_the_page_of_a_role_lists_the_names_that_no_plugin_can_have(kind):
     assert re.findall(r"`(\w+)`", line) == list(kind.reserved)
 
 
+def test_a_page_lists_the_values_of_a_type_that_is_one_of_a_few_words():
+    (line,) = [line for line in PAGES["trainer.md"].splitlines() if line.startswith("| `ColumnType` |")]
+    assert {"`number`", "`tensor`"} <= set(re.findall(r"`\w+`", line))
+
+
 def test_no_page_is_of_a_role_that_is_gone():
     assert {file.name for file in (ROOT / "docs" / "roles").iterdir()} == set(PAGES)

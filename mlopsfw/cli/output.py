@@ -211,7 +211,9 @@ def table(
     cells = [[_cell(row.get(name)) for name in names] for row in listed]
     widths = [max(len(head), *(len(line[i]) for line in cells)) for i, head in enumerate(heads)]
     right = [all(isinstance(row.get(name), int | float) for row in listed) for name in names]
-    click.echo("  ".join(click.style(_pad(h, w, r), bold=True) for h, w, r in zip(heads, widths, right, strict=True)))
+    padded = [_pad(head, width, side) for head, width, side in zip(heads, widths, right, strict=True)]
+    padded[-1] = padded[-1].rstrip()
+    click.echo("  ".join(click.style(head, bold=True) for head in padded))
     for line in cells:
         click.echo("  ".join(_pad(c, w, r) for c, w, r in zip(line, widths, right, strict=True)).rstrip())
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from mlopsfw.cli.output import disabled_plugins, emit_json, json_option, open_project, table
+from mlopsfw.cli.output import disabled_plugins, emit_json, json_option, open_project, printable, table
 from mlopsfw.cli.output_file import write_file
 from mlopsfw.cli.plugin_new import roles, write_package
 from mlopsfw.cli.verbs import VERBS
@@ -146,7 +146,14 @@ def check(package: str, timeout: float, *, as_json: bool) -> None:
     if as_json:
         emit_json(results)
     else:
-        table([row | {"ok": "ok" if row["ok"] else "fails"} for row in results], ["plugin", "check", "ok", "message"])
+        said = [row["message"].splitlines() or [""] for row in results]
+        rows = [
+            row | {"ok": "ok" if row["ok"] else "fails", "message": lines[-1]}
+            for row, lines in zip(results, said, strict=True)
+        ]
+        table(rows, ["plugin", "check", "ok", "message"])
+        for line in (line for lines in said for line in lines[:-1]):
+            click.echo(printable(line))
     if not all(row["ok"] for row in results):
         raise PluginError(f"{package} does not pass every check", hint="Each row that fails says why.")
 

@@ -10,6 +10,7 @@ import polars as pl
 
 from mlopsfw.features.fit import DEFAULT_BINS, ColumnWish, choose, is_category, read_wishes
 from mlopsfw.features.tables import column_type
+from mlopsfw.kernel.base.errors import UsageError
 from mlopsfw.kernel.roles.engine import Resources
 
 if TYPE_CHECKING:
@@ -50,7 +51,11 @@ def matrix_fits(train: TrainingData, valid: TrainingData | None, task: TrainingT
 
 def _fits(train: TrainingData, valid: TrainingData | None, row: int, memory: str) -> bool:
     rows = train.rows + (0 if valid is None else valid.rows)
-    return rows * row <= (Resources(memory=memory).bytes or _machine() // SHARE)
+    try:
+        allowed = Resources(memory=memory).bytes
+    except ValueError as error:
+        raise UsageError(str(error), hint="Leave it empty for a quarter of this machine's.") from None
+    return rows * row <= (allowed or _machine() // SHARE)
 
 
 def _machine() -> int:

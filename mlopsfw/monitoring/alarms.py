@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 CALM_WINDOWS = 2
 """How many calm windows in a row resolve an alert: a single calm window may lie between two alarms."""
+LONGEST_TITLE = 200
+"""How long an alert's title may be; what is cut off stands in its text."""
 
 
 class Alarms:
@@ -44,7 +46,7 @@ class Alarms:
             self._alerts.raise_(
                 group,
                 "critical" if critical else "warning",
-                f"{report.endpoint}: {report.summary}"[:200],
+                _title(report),
                 _text(report, window),
                 facts={
                     "report": digest, "version": report.version, "start": report.start, "end": report.end,
@@ -76,6 +78,11 @@ def _counts(window: WindowExamined, *, late: bool) -> bool:
     return watched and compared and ((window.look or 1) > 1) == late
 
 
+def _title(report: Report) -> str:
+    whole = f"{report.endpoint}: {report.summary}"
+    return whole if len(whole) <= LONGEST_TITLE else f"{whole[: LONGEST_TITLE - 1]}…"
+
+
 def _text(report: Report, window: Window) -> str:
     subject = f"{report.model} version {report.version}, window {report.start} to {report.end}"
     lines = [f"{subject}: {report.rows:,} rows, {report.labelled:,} with labels."]
@@ -84,6 +91,8 @@ def _text(report: Report, window: Window) -> str:
             f"Labels arrived after the first look at this window. This is look {window.look} of at most {window.looks}."
         )
     lines += [f"- {count:,} labels were left out: {why}" for why, count in report.labels_aside.items()]
+    if _title(report).endswith("…"):
+        lines.append(report.summary)
     lines += [f"- {finding.message}" for finding in report.findings[:10]]
     again = f"mlopsfw monitor run {report.endpoint} --from {report.start} --to {report.end} --no-alert"
     lines.append(f"To see the whole report: {again}")

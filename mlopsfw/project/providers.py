@@ -81,11 +81,21 @@ class Providers:
         return self._trainers[selection.called]
 
     def trainer_options(self, name: str, options: Mapping[str, Any]) -> tuple[str, msgspec.Struct]:
-        """Return what a trainer is called, and its options with others on top. Raise `ConfigError` if one is wrong."""
+        """Return what a trainer is called, and its options with others on top.
+
+        Raises:
+            ConfigError: An option is wrong.
+            PluginError: The space that the options suggest is none.
+        """
+        from mlopsfw.kernel.plugins.blame import blaming
         from mlopsfw.project.trainers import with_options
+        from mlopsfw.training.search.space import Space
 
         [(_, selection)] = self._config.providers(f"trainer.{name}")
-        return selection.called, self._plugins.selected("trainer", with_options(selection, options), self._config)[2]
+        record = self._plugins.selected("trainer", with_options(selection, options), self._config)[2]
+        with blaming(self._plugins.catalog.find("trainer", selection.use), f"{type(record).__name__}.search_space"):
+            Space.of({selection.called: getattr(record, "search_space", {})}, {})
+        return selection.called, record
 
     def deployer(self, name: str = "") -> NamedDeployer:
         """Return the deployer of a name, the default one for none."""

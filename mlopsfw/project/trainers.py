@@ -14,6 +14,7 @@ from mlopsfw.kernel.base.errors import PluginError, UsageError
 from mlopsfw.kernel.plugins.blame import blaming
 from mlopsfw.kernel.roles.bundle import OutputColumn, SignatureColumn
 from mlopsfw.kernel.roles.training import Ability, TrainedModel
+from mlopsfw.models.bundle.manifest import outputs_for
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.config.model import Selection
@@ -53,12 +54,27 @@ class CheckedTrainer:
         Raises:
             UsageError: The trainer does not learn such a task, or would ignore something that it is asked for.
             PluginError: What the trainer returns is no trained model.
+            BundleError: Its outputs or classes do not suit the task.
         """
         with blaming(self._claim, "Trainer.fit"):
             self._check_asked(task, validates=valid is not None)
         trained = self._trainer.fit(task, train, valid, context)
         with blaming(self._claim, "Trainer.fit"):
-            return _checked(trained)
+            checked = _checked(trained)
+            outputs_for(task.task, checked.classes, checked.outputs)
+        facts = {name: self._fact(name, value) if callable(value) else value for name, value in checked.facts.items()}
+        return msgspec.structs.replace(checked, facts=facts)
+
+    def _fact(self, name: str, ask: Callable[[], Any]) -> Callable[[], Any]:
+        """Return `ask`, whose errors and values that are no JSON name the plugin."""
+
+        def asked() -> Any:
+            with blaming(self._claim, f"TrainedModel.facts[{name!r}]"):
+                value = ask()
+                _check_facts({name: value})
+                return value
+
+        return asked
 
     def _check_asked(self, task: TrainingTask, *, validates: bool) -> None:
         if task.task not in self.tasks:
@@ -106,12 +122,28 @@ def _checked(trained: object) -> TrainedModel:
     _each(trained.files, "files", _is_file, "the path of a file")
     _each(trained.formats, "formats", trained.files.__contains__, f"one of its files: {', '.join(trained.files)}")
     _each(trained.metrics, "metrics", _is_number, "a finite number")
-    try:
-        msgspec.json.encode({name: value for name, value in trained.facts.items() if not callable(value)})
-    except (TypeError, msgspec.MsgspecError) as error:
-        hint = "Facts are JSON values: they become part of the model card."
-        raise PluginError(f"TrainedModel.facts: {error}", hint=hint) from error
+    for column in (*trained.inputs, *trained.outputs):
+        _check_column(column)
+    _check_facts({name: value for name, value in trained.facts.items() if not callable(value)})
     return msgspec.structs.replace(trained, metrics={name: float(value) for name, value in trained.metrics.items()})
+
+
+def _check_column(column: SignatureColumn) -> None:
+    """Raise `PluginError` where a field is not of its type: msgspec checks none when a record is made."""
+    try:
+        msgspec.convert(msgspec.to_builtins(column), type(column))
+    except (TypeError, msgspec.MsgspecError) as error:
+        kind = type(column).__name__
+        raise PluginError(f"the {kind} {column.name!r} of the model: {error}", hint="Repair the trainer.") from error
+
+
+def _check_facts(facts: Mapping[str, Any]) -> None:
+    for name, value in facts.items():
+        try:
+            msgspec.json.encode(value)
+        except (TypeError, msgspec.MsgspecError) as error:
+            hint = "Facts are JSON values, such as float(x): they become part of the model card."
+            raise PluginError(f"TrainedModel.facts[{name!r}]: {error}", hint=hint) from error
 
 
 def _each(values: Mapping[str, Any], field: str, is_right: Callable[[Any], bool], words: str) -> None:
@@ -151,7 +183,7 @@ def _is_number(value: object) -> bool:
 _FIELDS: tuple[tuple[str, Callable[[object], bool], str], ...] = (
     ("inputs", lambda value: _are_columns(value, SignatureColumn) and bool(value), "a tuple of SignatureColumn"),
     ("files", _is_mapping, "a mapping of names to paths"),
-    ("formats", _is_mapping, "a mapping of formats to names of files"),
+    ("formats", lambda value: _is_mapping(value) and bool(value), "a mapping of formats to names of files"),
     ("outputs", lambda value: _are_columns(value, OutputColumn), "a tuple of OutputColumn"),
     ("examples", _is_mapping, "a mapping of inputs to lists of values"),
     ("classes", _is_classes, "a tuple of texts, integers or booleans"),

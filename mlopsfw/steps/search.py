@@ -87,7 +87,8 @@ def _space(work: Work, tune: Tune, own: str, trainer_options: TrainerOptions) ->
                 try:
                     trainer_options(trainer, {option: value})
                 except ConfigError as error:
-                    message = f"space {trainer}.{option}: {value!r} is refused: {error.message}"
+                    who = "" if f"{trainer}.{option}" in tune.space else ", which the trainer suggests,"
+                    message = f"space {trainer}.{option}: {value!r}{who} is refused: {error.message}"
                     raise ConfigError(message, key="tune.space", hint=error.hint) from None
     if tune.sampler == "cmaes" and not space.numeric:
         hint = 'Give each option low and high, or write sampler = "tpe".'

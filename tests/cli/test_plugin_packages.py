@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from mlopsfw.cli import run
+from mlopsfw.cli.plugin_checks import Result
 from mlopsfw.cli.plugin_new import roles, write_package
 from mlopsfw.kernel.base.errors import UsageError
 from mlopsfw.kernel.roles.names import KINDS
@@ -134,6 +135,17 @@ def test_a_verb_that_a_verb_of_mlopsfw_hides_is_found(check, install_plugin):
     rows, _ = check("acme-mlops-0")
     assert [row["check"] for row in rows] == ["hook"]
     assert "of its own" in rows[0]["message"]
+
+
+def test_the_output_of_failed_tests_stands_in_lines_below_a_narrow_table(monkeypatch, capsys):
+    failed = Result("acme", "tests", ok=False, message=f"FAILED {'x' * 300}\n2 failed")
+    monkeypatch.setattr("mlopsfw.cli.plugin_check.check_package", lambda *_: iter([failed]))
+    run(["plugins", "check", "acme"])
+    head, row, *below = capsys.readouterr().out.splitlines()
+    assert head.split() == ["plugin", "check", "ok", "message"]
+    assert head == head.rstrip()
+    assert row.endswith("fails  2 failed")
+    assert below == [f"FAILED {'x' * 300}"]
 
 
 def test_a_distribution_that_is_not_installed_is_an_error_that_says_what_to_do(tmp_path, capsys):

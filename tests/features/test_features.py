@@ -14,7 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mlopsfw.data.tables.handle import TableHandle
 from mlopsfw.features import Cycle, FeaturePlan, Hash, Lookup, Missing, Ramp, Scale
+from mlopsfw.features.size import plan_fits
 from mlopsfw.kernel.base.errors import BundleError, DataError, SignatureMismatch, UsageError
 from mlopsfw.kernel.roles.bundle import SignatureColumn
 from mlopsfw.kernel.roles.training import TrainingTask
@@ -274,3 +276,9 @@ def test_serving_imports_neither_polars_nor_arrow():
         "assert not {'polars', 'pyarrow', 'pandas', 'torch', 'scipy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_memory_that_is_no_size_is_a_usage_error():
+    rows = TableHandle.of(pl.DataFrame({"x": [1.0], "y": [2.0]}))
+    with pytest.raises(UsageError, match="not a size"):
+        plan_fits(rows, None, TrainingTask(task="regression", target="y"), "1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from types import SimpleNamespace
 
 import msgspec
 import polars as pl
@@ -13,6 +14,7 @@ from captured import DAY, START, TOML, capture, numbers
 from mlopsfw.kernel.base.errors import ConfigError
 from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.roles.monitoring import MOST_STATE, Finding, Number, Report, Signals
+from mlopsfw.monitoring.alarms import Alarms
 from mlopsfw.monitoring.decision import is_alarm
 from mlopsfw.monitoring.settings import AlarmRule
 
@@ -186,6 +188,17 @@ def test_reports_and_windows_that_earlier_releases_stored_are_read(bell):
     project.ledger.stream("monitor/delay").append(PlainRecord("window.examined", body))
     look(project, 1)
     assert given[-1][-1] is None
+
+
+def test_what_the_title_of_an_alert_cuts_off_stands_in_its_text():
+    raised = []
+    alerts = SimpleNamespace(raise_=lambda *said, **_: raised.append(said))
+    summary = f"the model is worse: {'auc 0.52, ' * 30}money -22,916 per 1,000 predictions"
+    report = msgspec.convert(REPORT | {"alarm": True, "summary": summary}, Report)
+    Alarms(None, alerts).apply(report, SimpleNamespace(look=1, looks=1), "", None)
+    _, _, title, text = raised[0]
+    assert (len(title), title[-1]) == (200, "…")
+    assert summary in text.splitlines()
 
 
 # -- the decision --------------------------------------------------------------------------------------------------------------

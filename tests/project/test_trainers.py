@@ -7,7 +7,7 @@ import traceback
 import pytest
 
 from mlopsfw.data.tables.handle import TableHandle
-from mlopsfw.kernel.base.errors import PluginError
+from mlopsfw.kernel.base.errors import BundleError, PluginError
 from mlopsfw.project.facade import Project
 from mlopsfw.testing.trainer import Context, training_rows, training_task
 
@@ -15,7 +15,7 @@ SOURCE = """
 import numpy as np
 from pathlib import Path
 from msgspec import Struct
-from mlopsfw.roles import Provider, SignatureColumn, TrainedModel, hookimpl
+from mlopsfw.roles import OutputColumn, Provider, SignatureColumn, TrainedModel, hookimpl
 class Config(Struct, forbid_unknown_fields=True): ...
 def model(context, **changes):
     file = context.scratch / "model.bin"
@@ -59,6 +59,13 @@ WRONG = {
     "a format of no file": ("model(context, formats={'acme': 'other.bin'})", "other.bin"),
     "outputs that are names": ("model(context, outputs=('value',))", "TrainedModel.outputs"),
     "an output that is text": ("model(context, outputs='value')", "TrainedModel.outputs"),
+    "an output of no type": ("model(context, outputs=(OutputColumn(name='value', type='float'),))", "'value'.*'float'"),
+    "a quantile beyond 1": (
+        "model(context, outputs=(OutputColumn(name='value', type='number', quantile=1.5),))",
+        r"'value'.*quantile",
+    ),
+    "an input of no type": ("model(context, inputs=(SignatureColumn(name='x', type='float'),))", "'x'.*'float'"),
+    "no format": ("model(context, formats={})", "TrainedModel.formats"),
     "classes that are floats": ("model(context, classes=(0.5, 1.5))", "TrainedModel.classes"),
     "a metric that is text": ("model(context, metrics={'rmse': '0.5'})", r"metrics\['rmse'\].*'0.5'"),
     "a metric that is None": ("model(context, metrics={'rmse': None})", r"metrics\['rmse'\]"),
@@ -80,6 +87,36 @@ def test_what_is_no_trained_model_is_refused_and_names_the_plugin(what, install_
         traceback.format_exception(caught.value)
     )
     assert caught.value.hint
+
+
+def test_classes_of_a_regression_are_refused_and_name_the_plugin(install_plugin, make_project, tmp_path):
+    project = acme(install_plugin, make_project, answer="model(context, classes=('a', 'b'))")
+    with pytest.raises(BundleError, match="a regression model has no classes") as caught:
+        fit(project, tmp_path)
+    assert "plugin 'trainer.acme'" in "".join(caught.value.__notes__)
+
+
+@pytest.mark.parametrize(("fact", "error"), [("1 / 0", ZeroDivisionError), ("np.float64(1)", PluginError)])
+def test_a_fact_that_is_asked_later_and_fails_names_the_plugin(fact, error, install_plugin, make_project, tmp_path):
+    project = acme(install_plugin, make_project, answer=f"model(context, facts={{'late': lambda: {fact}}})")
+    ask = fit(project, tmp_path).facts["late"]
+    with pytest.raises(error) as caught:
+        ask()
+    assert "plugin 'trainer.acme' (acme-mlops-0 1.2) in TrainedModel.facts['late']" in "".join(caught.value.__notes__)
+
+
+@pytest.mark.parametrize(
+    ("space", "error"), [("1 / 0", ZeroDivisionError), ("['size']", PluginError), ("{'size': {'lo': 1}}", PluginError)]
+)
+def test_a_space_that_is_none_names_the_plugin_that_suggests_it(space, error, install_plugin, make_project):
+    config = f"class Config(Struct, forbid_unknown_fields=True):\n    search_space = property(lambda self: {space})\n"
+    source = SOURCE.replace(
+        "class Config(Struct, forbid_unknown_fields=True): ...\n", config.replace("{", "{{").replace("}", "}}")
+    )
+    install_plugin(source.format(answer="1", tasks='("regression",)', abilities="()"), "trainer.acme")
+    with pytest.raises(error) as caught:
+        make_project('[trainer]\nuse = "acme"\n').providers.trainer_options("", {})
+    assert "plugin 'trainer.acme'" in "".join(caught.value.__notes__)
 
 
 def test_a_trained_model_passes_with_its_metrics_as_floats(install_plugin, make_project, tmp_path):

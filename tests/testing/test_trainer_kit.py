@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Annotated
 
 import msgspec
@@ -271,6 +272,14 @@ def kit(trainer, tmp_path):
             training_rows, train, "regression", "no labels"
         ),
     }
+
+
+def test_the_kit_takes_further_outputs_such_as_quantiles():
+    outputs = [SimpleNamespace(name="value"), SimpleNamespace(name="low")]
+    loaded = SimpleNamespace(
+        predict_table=lambda rows: {"value": rows["regression"].to_numpy()}, manifest=SimpleNamespace(outputs=outputs)
+    )
+    TrainerConformance().test_it_learns_what_can_be_learned(training_rows, Ridge(), lambda *_: loaded, "regression")
 
 
 class Penalised(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import msgspec
 
@@ -63,7 +63,7 @@ class OutputColumn(SignatureColumn, frozen=True, kw_only=True, forbid_unknown_fi
     minimum: float | None = None
     maximum: float | None = None
     total: float | None = None
-    quantile: float | None = None
+    quantile: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -97,8 +97,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class Model(Protocol):
     """A loaded model: columns in, columns out. Thread-safe.
 
-    A model that can do more has more methods of the same form: `explain` returns what each input adds to the sum behind
-    the answer, and under "" the rest; `intervals` `<output>.low` and `<output>.high`, `embed` one tensor a row.
+    It may have `explain`, of the same form: what each input adds to a sum, and under "" the rest. Of two classes, it is
+    the log odds; of more, `[rows, classes]` whose softmax is the probabilities; of a regression, its value or its log.
     """
 
     def predict(self, columns: Mapping[str, np.ndarray]) -> Mapping[str, Any]:

@@ -82,6 +82,8 @@ def outputs_for(
 def _first(task: str, classes: Sequence[str | int | bool]) -> OutputColumn:
     name = TASK_OUTPUTS[task]
     if task == "regression":
+        if classes:
+            raise BundleError(f"a regression model has no classes, not {len(classes)}", hint="Leave `classes` empty.")
         return OutputColumn(name=name, type="number")
     if not classes or (task == "binary" and len(classes) != _TWO):
         raise BundleError(f"a {task} model has {'two classes' if task == 'binary' else 'classes'}, not {len(classes)}")

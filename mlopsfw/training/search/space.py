@@ -173,6 +173,8 @@ class Space(NamedTuple):
         starts = starts or {}
         trainers: dict[str, dict[str, Dimension]] = {}
         for name, options in suggested.items():
+            if not isinstance(options, Mapping):
+                raise PluginError(f"the trainer {name!r} suggests {options!r}, not a mapping of options to values")
             read = {} if only_given else {each: _read(name, each, raw) for each, raw in options.items()}
             own = starts.get(name, {})
             trainers[name] = {each: wide.widened(own[each]) if each in own else wide for each, wide in read.items()}
