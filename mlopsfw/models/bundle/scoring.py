@@ -44,7 +44,7 @@ class Extras(NamedTuple):
 NO_EXTRAS = Extras()
 
 CONTRIBUTION = "contribution"
-"""What has what all rows' answers have in common; `contribution[INPUT]` has that of an input."""
+"""The extra with the part that all answers share. `contribution[INPUT]` has the contribution of an input."""
 
 
 def answer(bundle: LoadedBundle, columns: Mapping[str, Any], extras: Extras = NO_EXTRAS) -> Mapping[str, np.ndarray]:

@@ -112,7 +112,7 @@ class Study:
         self._studies[trainer].tell(trial, values, state=state)
 
     def report(self, number: int, values: Mapping[int, float]) -> bool:
-        """Take in the values of a trial so far, by step. Return whether it is to be stopped.
+        """Report the values of a trial so far, by step. Return whether it should be stopped.
 
         Values within a training are losses, which only trials of one trainer share; those after a fold are compared with all.
         """

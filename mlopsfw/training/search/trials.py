@@ -1,4 +1,4 @@
-"""`Trial`: one trial as the report and the listing show it; `Values`: what a trial has found so far."""
+"""`Trial`: one trial as the report and the listing show it; `Values`: what a trial has measured so far."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ OUTPUT = "search"
 
 
 QUARTERS = 4
-"""Steps of a training."""
+"""A pruner compares the losses of a training at its quarters."""
 _FILE = "values.json"
 
 
 class Values(msgspec.Struct):
-    """What a trial has found so far. It lies among the trial's checkpoints, where the search reads it.
+    """What a trial has measured so far. It lies among the trial's checkpoints, where the search reads it.
 
     Args:
         folds: The metrics of each fold that is done.
@@ -47,7 +47,7 @@ class Values(msgspec.Struct):
         part.replace(folder / _FILE)
 
     def passed(self, fold: int, share: float, loss: float) -> bool:
-        """Take in a loss at a share of the training of a fold, from 1; return whether a quarter has passed since the last one."""
+        """Add a loss at a share of the training of a fold, from 1; return whether a quarter has passed since the last one."""
         quarter = min(int(share * QUARTERS), QUARTERS - 1)
         step = QUARTERS * (fold - 1) + quarter
         if not quarter or step <= max((at for at, _ in self.losses), default=0):
