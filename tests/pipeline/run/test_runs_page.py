@@ -145,6 +145,16 @@ def test_the_verb_writes_the_page_of_the_list_and_of_each_run_once(project, tmp_
     assert "Add --html" in capsys.readouterr().err
 
 
+def test_a_page_that_was_written_while_its_run_went_on_is_written_once_more_after_the_end(project, tmp_path):
+    verb = ["--project", str(project.root), "runs", "list", "--html", str(tmp_path / "list.html"), "--pages"]
+    with start_run("s", project=project) as opened:
+        assert run(verb) == 0
+        page = tmp_path / "list" / f"{opened.id}.html"
+        assert 'http-equiv="refresh"' in page.read_text()
+    assert run(verb) == 0
+    assert "refresh" not in page.read_text()
+
+
 def test_the_page_of_a_run_that_goes_on_is_written_anew_and_read_again_until_it_ends(
     project, tmp_path, monkeypatch, capsys
 ):
