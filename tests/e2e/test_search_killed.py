@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.nightly, pytest.mark.slow]
 pytest.importorskip("optuna")
 
 ROWS = """
@@ -78,6 +77,8 @@ def until(happens, seconds: float = 60.0) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.nightly
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_search_that_is_ended_in_the_middle_of_a_trial_goes_on_there(tmp_path, number):
     root = tmp_path / "project"
@@ -97,3 +98,37 @@ def test_a_search_that_is_ended_in_the_middle_of_a_trial_goes_on_there(tmp_path,
     assert all(trial["status"] == "done" and len(trial["folds"]) == 3 for trial in after.values())
     assert all(after[each]["params"] == trial["params"] for each, trial in before.items())
     assert all(after[each] == trial for each, trial in before.items() if trial["status"] == "done")
+
+
+KILLED = """
+import os, signal
+from pathlib import Path
+import rows
+
+def slow(C=1.0):
+    with Path("killed").open("a") as file:
+        file.write(f"{C} ")
+    if C == 9.0 or Path("killed").read_text().split().count(f"{C}") == 1 and C == 2.0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return rows.LogisticRegression(C=C)
+"""
+
+
+def test_a_trial_whose_process_is_lost_is_made_again_as_a_step_is_and_one_that_always_is_fails(tmp_path):
+    (tmp_path / "rows.py").write_text(ROWS)
+    (tmp_path / "deadly.py").write_text(KILLED)
+    toml = TOML.replace("low = 0.001, high = 100.0, log = true", "choices = [1.0, 2.0, 9.0]").replace(
+        '"random"', '"grid"'
+    )
+    toml = toml.replace("trials = 5\nparallel = 2", "trials = 3").replace("rows:slow", "deadly:slow")
+    (tmp_path / "mlopsfw.toml").write_text(toml.replace("folds = { folds = 3 }", "folds = { folds = 2 }"))
+    mlopsfw(tmp_path, "run")
+    trials = json.loads(mlopsfw(tmp_path, "runs", "trials", "latest", "--json", "--all"))
+    assert {trial["params"]["slow.params.C"]: trial["status"] for trial in trials} == {
+        1.0: "done",
+        2.0: "done",
+        9.0: "failed",
+    }
+    steps = json.loads(mlopsfw(tmp_path, "runs", "show", "latest", "--json"))["steps"]
+    attempts = [step["attempt"] for name, step in (steps.items() if isinstance(steps, dict) else []) if "[" in name]
+    assert sorted(attempts) == [1, 2, 3]

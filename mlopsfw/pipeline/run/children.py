@@ -6,6 +6,7 @@ so that a step which is started again knows its children.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from mlopsfw.pipeline.graph.partnames import part_name
 from mlopsfw.pipeline.run.attempt import checkpoints_of
 from mlopsfw.pipeline.run.child import GIVEN, history
 from mlopsfw.pipeline.run.events import StepCached, StepFailed, StepFinished, StepStarted
+from mlopsfw.pipeline.run.retry import LOST_RETRIES
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.config.model import ProjectConfig
@@ -35,7 +37,9 @@ if TYPE_CHECKING:
 class _Running:
     number: int
     attempt: int
+    given: Artifact
     key: Fingerprint
+    output: str
     handle: Handle
 
 
@@ -59,6 +63,7 @@ class Children:
         self._keys: dict[tuple[str, ...], Fingerprint] = {}
         self._environment = self._services.blobs.put(canonical.encode(self._prints.environment))
         self._running: dict[int, _Running] = {}
+        self._lost: Counter[int] = Counter()
 
     @property
     def slots(self) -> int:
@@ -115,7 +120,9 @@ class Children:
         started = StepStarted(step=name, attempt=attempt, inputs=inputs, fingerprint=key.key, engine=self._node.engine)
         self._append(started)
         handle = self._workers.engine(self._node.engine).submit(spec)
-        self._running[number] = _Running(number=number, attempt=attempt, key=key, handle=handle)
+        self._running[number] = _Running(
+            number=number, attempt=attempt, given=given, key=key, output=output, handle=handle
+        )
 
     @property
     def running(self) -> list[int]:
@@ -123,11 +130,22 @@ class Children:
         return list(self._running)
 
     def ended(self, timeout: float) -> Iterator[tuple[int, StepResult]]:
-        """Wait up to `timeout` seconds, and yield the children that have ended. The caller passes each to `record`."""
+        """Wait up to `timeout` seconds, and yield the children that have ended. The caller passes each to `record`.
+
+        A child whose process or node was lost is started again, as a step is.
+        """
         for number, child in list(self._running.items()):
             result = child.handle.wait(timeout / max(1, len(self._running)))
-            if result is not None:
+            if result is not None and not self._again(child, result):
                 yield number, result
+
+    def _again(self, child: _Running, result: StepResult) -> bool:
+        if result.failure is None or not result.failure.lost or self._lost[child.number] == LOST_RETRIES:
+            return False
+        self._lost[child.number] += 1
+        self.record(child.number, result, keep=False)
+        self.start(child.number, child.given, child.key, output=child.output, attempt=child.attempt + 1)
+        return True
 
     def record(self, number: int, result: StepResult, *, keep: bool) -> None:
         """Record what came of a child.
