@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from mlopsfw.lineage.references import parse_reference
@@ -54,16 +54,20 @@ class _Origins:
         if not isinstance(source, Output) or source.step not in self._nodes:
             return None
         node = self._nodes[source.step]
+        if (made := self._outputs(source).get(source.name)) is not None and made.kind == "dataset":
+            return None
         before = next((each for each in node.inputs.values() if column in self._columns(each)), None)
         return node if before is None else self.maker(before, column)
 
     def _columns(self, source: Source) -> Iterable[str]:
         if isinstance(source, Output):
-            outputs = self._steps[source.step].outputs if source.step in self._steps else {}
-            return _listed(outputs.get(source.name))
+            return _listed(self._outputs(source).get(source.name))
         if parse_reference(source).scheme == "data":
             return self._datasets.resolve(source).columns
         return ()
+
+    def _outputs(self, source: Output) -> Mapping[str, Artifact]:
+        return self._steps[source.step].outputs if source.step in self._steps else {}
 
 
 def _listed(artifact: Artifact | None) -> Iterable[str]:

@@ -266,3 +266,18 @@ def test_nothing_heavy_is_loaded_to_plan_these_steps():
         "assert not {'numpy', 'polars', 'pyarrow', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_log_names_steps_that_make_a_column_of_the_request_and_not_one_that_reads_it_from_a_file(bench):
+    rows = pl.DataFrame({"a": range(60), "y": [0, 1] * 30})
+    toml = '[steps.ingest]\ndataset = "d"\npath = "in.csv"\n[steps.more]\npython = "steps:more"\ninputs = { rows = "ingest" }\n'
+    toml += '[steps.fit]\nuse = "train"\ninputs = { train = "more" }\ntask = "binary"\ntarget = "y"\n'
+    toml += '[trainer]\nuse = "lightgbm"\n[trainer.lightgbm]\nnum_iterations = 2\n'
+    more = "import polars as pl\ndef more(rows: pl.DataFrame): return rows.with_columns(b=pl.col('a') + 1)\n"
+    bench.write(toml, steps=more, files={"in.csv": rows.write_csv()})
+    run = bench.run().run
+    with bench.open() as project:
+        log = project.runs.log(run, "fit")
+    assert "a request carries a, b" in log
+    assert "b from step more (Python)" in log
+    assert "a from step" not in log
