@@ -7,6 +7,7 @@ folder = bundle_of(tmp_path / "bundle", AcmeRuntime(), trained, task, rows)     
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -58,7 +59,7 @@ def write_bundles(host: Host, folder: Path) -> Bundles:
     return Bundles(digests[0], digests[1], host.blobs.put_folder(broken))
 
 
-def write_bundle(folder: Path, bias: float = 0.0) -> Path:
+def write_bundle(folder: Path, bias: float = 0.0, facts: Mapping[str, Any] | None = None) -> Path:
     """Write the bundle of a logistic regression in ONNX; return its folder.
 
     It answers with `probability`, `1 / (1 + exp(-(distance / 1000 + hour / 24 + bias)))`, and with `seen`, the passenger
@@ -67,6 +68,7 @@ def write_bundle(folder: Path, bias: float = 0.0) -> Path:
     Args:
         folder: New or empty.
         bias: What is added before the sigmoid.
+        facts: Of the manifest.
 
     Raises:
         MissingExtra: ONNX Runtime is not installed, which answers the bundle's golden rows.
@@ -78,7 +80,9 @@ def write_bundle(folder: Path, bias: float = 0.0) -> Path:
 
     file = folder.with_name(f"{folder.name}.onnx")
     file.write_bytes(_logistic(bias))
-    trained = TrainedModel(inputs=INPUTS, outputs=OUTPUTS, files={"model.onnx": file}, formats={"onnx": "model.onnx"})
+    trained = TrainedModel(
+        inputs=INPUTS, outputs=OUTPUTS, files={"model.onnx": file}, formats={"onnx": "model.onnx"}, facts=facts or {}
+    )
     rows = pl.DataFrame({**COLUMNS, "late": [False, True, True]})
     runtime = Wiring(folder.parent, ProjectConfig(name="bundles")).providers.runtime("onnx")
     return bundle_of(folder, runtime, trained, TASK, pl.concat([rows] * 16))

@@ -43,6 +43,7 @@ def version_card(
         Section("", (Table.of(_identity(version)),)),
         Section("What it is for", tuple(_defined(definition))),
         Section("What it does", tuple(_purpose(manifest))),
+        *_training(manifest),
         Section("Where it came from", (Table.of(_origin(version, blobs, datasets)),)),
         Section("How well it does", (*_standing(version), *_values(quality), *segment_tables(version.metrics))),
         *concern_sections(version.metrics, manifest.facts if manifest else {}),
@@ -149,6 +150,17 @@ def _purpose(manifest: Manifest | None) -> Iterator[Paragraph | Table]:
     yield Table.of(
         (column.name, f"{type_text(column)}{', may be null' if column.nullable else ''}") for column in manifest.inputs
     )
+
+
+def _training(manifest: Manifest | None) -> Iterator[Section]:
+    """Say which trainer learned the model, from how many rows, by which options, and what a search chose them from."""
+    facts = dict(manifest.facts) if manifest else {}
+    options = Table.of(flat(facts.pop("settings", {})), "option", "value")
+    search = {"search": facts.pop("search", "")}
+    plain = {name: value for name, value in facts.items() if name != "calibration" and not isinstance(value, Mapping)}
+    table = Table.of(flat({"trainer": "", **plain, **search}))
+    if table.rows:
+        yield Section("How it was trained", (table, options) if options.rows else (table,))
 
 
 def manifest_of(blobs: BlobStore, version: ModelVersion) -> Manifest | None:

@@ -13,7 +13,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from mlopsfw.cli.root import cli
 from mlopsfw.errors import MissingExtra
 from mlopsfw.models.registry.ml_bom import Described, ml_bom
-from mlopsfw.testing.bundles import write_bundles
+from mlopsfw.testing.bundles import write_bundle
 
 TOML = """
 [project]
@@ -42,13 +42,20 @@ METRICS = {
         }
     },
 }
+FACTS = {
+    "trainer": "lightgbm",
+    "rows": 6533,
+    "settings": {"num_leaves": 31, "learning_rate": 0.05},
+    "search": {"metric": "rmse", "counts": {"done": 2, "stopped": 1}},
+    "importance": {"secret": 1.0},
+}
 
 
 @pytest.fixture
 def card(make_project, tmp_path):
     """Return the verb: a format to what it prints."""
     project = make_project(TOML)
-    bundle = write_bundles(project.host("deployer.http"), tmp_path).first
+    bundle = project.host("deployer.http").blobs.put_folder(write_bundle(tmp_path / "bundle", facts=FACTS))
     project.registry.register("delay", bundle, metrics=METRICS, datasets=["data:/flights@3"])
 
     def run(form, *more):
@@ -74,6 +81,14 @@ def test_the_card_shows_groups_with_intervals_and_asks_for_what_is_missing(card)
     assert "bias.sex" not in text
     assert "does not say: owner, out of scope. Write owner and out\\_of\\_scope into mlopsfw.toml." in text
     assert "Robustness was not measured. Ask the step evaluate" in text
+
+
+def test_the_card_names_the_trainer_its_options_and_the_search_that_chose_them(card):
+    section = card("md").partition("## How it was trained")[2].partition("## ")[0]
+    assert section.index("| trainer | lightgbm |") < section.index("| rows | 6533 |")
+    assert "| search.counts.stopped | 1 |" in section
+    assert "| num\\_leaves | 31 |" in section
+    assert "secret" not in section
 
 
 def test_the_verb_show_leaves_concerns_to_the_card(card, tmp_path):
