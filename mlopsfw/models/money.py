@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -51,15 +50,13 @@ class MoneyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         for row, values in enumerate(self.gain):
             if len(values) != len(self.gain):
                 raise _wrong(f"row {row} has {len(values)} numbers, and the table has {len(self.gain)} rows")
-            if not all(map(math.isfinite, values)):
-                raise _wrong(f"row {row} holds {next(v for v in values if not math.isfinite(v))}")
         if len(self.gain) == 1:
             raise _wrong("it has one class")
 
 
 def _wrong(what: str) -> ConfigError:
     hint = "A row for each true class and a column for each decision, such as gain = [[0, -5], [-100, 20]]."
-    return ConfigError(f"{what}: it has a finite number for each true class and each decision", key="gain", hint=hint)
+    return ConfigError(f"{what}: it has a number for each true class and each decision", key="gain", hint=hint)
 
 
 def money(

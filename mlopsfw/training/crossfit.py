@@ -148,7 +148,9 @@ def fit_rows(
     try:
         trained = trainer.fit(subject.task, rows, None, own)
     except DataError as error:
-        raise DataError(f"{name}: {error.message}", hint=error.hint) from error
+        named = DataError(f"{name}: {error.message}", hint=error.hint)
+        named.__notes__ = getattr(error, "__notes__", [])  # which plugin raised it
+        raise named from error
     return bundles.try_out(own.scratch / "model", trained, subject.task)
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Arrays = Mapping[str, np.ndarray]
 _VALUES = 160_000  # of a row's inputs, over half of the orders
 _AT_ONCE = 1 << 16  # rows that the model is asked about
+_HELD = 1 << 23  # values of inputs, 64 MiB: the rows that lie between two of 10,000 inputs would take 1.6 GB
 _FLOOR = 1e-6  # of a probability: a forest may answer 0, whose logarithm is no number
 
 
@@ -74,7 +75,14 @@ class Sampled:
         count, steps = len(self._base), len(self._names) - 1
         if not steps:
             return np.empty((rows, count, 0, *self._base.shape[1:]))
-        joined = self._orders.argsort(axis=1)[:, None, :] < np.arange(1, steps + 1)[:, None]  # [orders, steps, inputs]
+        ranks = self._orders.argsort(axis=1)[:, None, :]  # [orders, 1, inputs]
+        width = max(1, _HELD // (rows * count * len(self._names)))
+        spans = [np.arange(at, min(at + width, steps + 1))[:, None] for at in range(1, steps + 1, width)]
+        return np.concatenate([self._at(columns, ranks < span, rows) for span in spans], axis=2)
+
+    def _at(self, columns: Arrays, joined: np.ndarray, rows: int) -> np.ndarray:
+        """Return the sums where the inputs `joined` [orders, steps, inputs] are the row's own."""
+        count, steps = joined.shape[:2]
         own = count + np.arange(rows)[:, None, None]
         mixed = {}
         for at, name in enumerate(self._names):
