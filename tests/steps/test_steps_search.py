@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from mlopsfw.cli.root import cli
-from mlopsfw.errors import ConfigError
+from mlopsfw.errors import ConfigError, DataError
 from mlopsfw.kernel.base.errors import PluginAborted
 from mlopsfw.pipeline.run.child import history
 from mlopsfw.pipeline.run.events import RunStarted
@@ -108,6 +108,18 @@ def test_a_trial_that_crashes_does_not_end_the_search_unless_all_do(bench, searc
     bench.edit("mlopsfw.toml", "num_iterations = 3", "num_iterations = 4")
     with pytest.raises(Exception, match="each of 4 trials failed; the first: ZeroDivisionError"):
         searching()
+
+
+def test_data_that_a_trainer_refuses_in_a_fold_name_the_trainer(bench, searching, capsys):
+    bench.edit("mlopsfw.toml", "trials = 4", "trials = 1")
+
+    def refuse(*_):
+        raise DataError("the columns are too wide")
+
+    searching.fail = refuse
+    with pytest.raises(DataError, match="fold1: the columns are too wide"):
+        searching()
+    assert "raised by plugin 'trainer.lightgbm'" in capsys.readouterr().out
 
 
 def test_an_interrupted_search_goes_on_at_the_fold_it_was_at_with_the_same_trials(bench, searching):
