@@ -138,13 +138,8 @@ def show(project: Project, run_id: str, *, html: Path | None, following: bool, e
     if html is not None:
         write_run_page(project, html, view.id)
     if as_json:
-        emit_json(
-            {
-                **{name: getattr(view, name) for name in view.__struct_fields__},
-                "metrics": view.metrics,
-                "notes": view.notes,
-            }
-        )
+        facts = {name: getattr(view, name) for name in view.__struct_fields__}
+        emit_json({**facts, "metrics": view.metrics, "notes": view.notes})
         return
     _tell(view)
     short = view if everything else without_parts(view)

@@ -32,8 +32,8 @@ def render(found: Lineage, colours: Mapping[str, str] = MappingProxyType({})) ->
         found: The lineage.
         colours: Scheme of references → the colour of its boxes. Other nodes lie outside of the project.
     """
-    parts = {"graph": _graph(found, colours), "nodes": _nodes(found), "edges": _edges(found)}
-    return framed("mlopsfw.lineage", f"Lineage of {found.root}", _FOOTER, **parts)
+    title, graph = f"Lineage of {found.root}", _graph(found, colours)
+    return framed("mlopsfw.lineage", title, _FOOTER, graph=graph, nodes=_nodes(found), edges=_edges(found))
 
 
 def _graph(found: Lineage, colours: Mapping[str, str]) -> str:

@@ -185,7 +185,7 @@ class KernelWiring(ABC):
         """Everything that happened; observers get each event that is appended."""
         from mlopsfw.kernel.ledger import Ledger
 
-        observe = partial(self._tell, self._observe or self.observers)
+        observe = self._observe or self.observers
         if self._observe is None and self.config.audit.checkpoint:  # the coordinator announces what its workers append
             observe = partial(self._count, observe)
 
@@ -195,7 +195,7 @@ class KernelWiring(ABC):
             clock=self.clock,
             types=self.event_types,
             seal=self._seal,
-            on_append=observe,
+            on_append=lambda event: None if self._silent else observe(event),
         )
 
     @cached_property
@@ -205,10 +205,6 @@ class KernelWiring(ABC):
         checkpoints = AutomaticCheckpoints(self.services, self.config.audit)
         self._closing.callback(checkpoints.close)
         return checkpoints
-
-    def _tell(self, observe: Callable[[Event], None], event: Event) -> None:
-        if not self._silent:
-            observe(event)
 
     def _count(self, observe: Callable[[Event], None], event: Event) -> None:
         """Count an appended event for the next checkpoint, then tell the observers."""

@@ -21,7 +21,7 @@ IN_CLEAR = {
         RewrittenVersion.digest RewrittenVersion.was StepCached.fingerprint StepCached.from_run StepCertified.from_run StepFinished.fingerprint
         StepStarted.fingerprint VersionOrigin.how VersionRecord.added VersionRecord.digest VersionRecord.pin VersionRecord.run
         VersionRegistered.datasets VersionRegistered.run
-        RunReproduced.origin RunStarted.reproduces
+        RunReproduced.origin RunStarted.reproduces RunsImported.first RunsImported.last
     """,
     "a name that the configuration, a schema or code gives to a thing": """
         Alert.group Alert.project AlertDelivered.alerter AlertFailed.alerter AlertRaised.alerters AlertResolved.group AlertSilenced.group

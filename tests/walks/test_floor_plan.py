@@ -79,7 +79,14 @@ def test_a_new_thing_goes_to_a_place_that_is_there(thing: str, way: str) -> None
 
 def test_every_page_is_a_page_py_beside_what_it_shows() -> None:
     drawing = {file.relative_to(HOUSE) for file in HOUSE.rglob("*.py") if "framed(" in file.read_text(encoding="utf-8")}
-    shown = ("lineage", "data/contracts", "models/registry", "pipeline/run")
+    shown = (
+        "lineage",
+        "data/contracts",
+        "models/registry",
+        "pipeline/run",
+        "pipeline/run/runs_page",
+        "training/search/page",
+    )
     assert drawing == {Path("pages/__init__.py"), *(Path(room) / "page.py" for room in shown)}
     pages = {file.relative_to(HOUSE) for file in HOUSE.rglob("*page.py")}
     assert pages == {*drawing, Path("monitoring/page.py")} - {Path("pages/__init__.py")}

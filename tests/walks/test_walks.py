@@ -42,7 +42,7 @@ LAYERS = next(
 FLOOR = {room: -number for number, floor in enumerate(LAYERS) for room in floor.split(" | ")}
 
 WIRES = {
-    "KernelWiring.ledger.<locals>.<lambda>": "the ledger asks who acts",
+    "KernelWiring.ledger.<locals>.<lambda>": "the ledger asks who acts, and tells what it appended",
     "KernelWiring._seal": "the ledger seals what people wrote",
     "Wiring.host": "a plugin is given its part of the project",
     "Checked.__getattr__": "what a provider answers is checked where it comes in",
