@@ -203,7 +203,7 @@ def test_a_verb_streams(copy, verb):
     done = limited(copy, *VERBS[verb])
     assert done.returncode == EXITS.get(verb, 0), done.stdout + done.stderr
     assert "WorkerLost" not in done.stdout + done.stderr  # which is tried again
-    print(verb, done.stderr.splitlines()[-1])  # noqa: T201 - for whoever asks by -rA
+    print(verb, done.stderr.splitlines()[-1])  # noqa: T201 - pytest shows it with -rA
 
 
 TEXT = "x" * 8_000
@@ -241,7 +241,7 @@ def texts(tmp_path_factory):
 def test_a_source_streams(copy, texts, source, aside):
     done = limited(copy, "data", "add", "texts", *texts[source], *aside, "--quiet")
     assert done.returncode == 0, done.stdout + done.stderr
-    print(source, done.stderr.splitlines()[-1])  # noqa: T201 - for whoever asks by -rA
+    print(source, done.stderr.splitlines()[-1])  # noqa: T201 - pytest shows it with -rA
     with Project.open(copy) as project:
         assert project.datasets.resolve("texts").rows == TEXTS
 

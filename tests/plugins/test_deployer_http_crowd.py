@@ -51,13 +51,19 @@ def held() -> Iterator[Callable[[int, int, bytes], list[socket.socket]]]:
             made = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(count)]
             for client in made:
                 client.sendall(sent)
-            for client in made if sent.startswith(b"GET") else ():  # idle is whoever has been answered
-                client.settimeout(10)
-                with contextlib.suppress(ConnectionError):
-                    client.recv(1)
+            if sent.startswith(b"GET"):  # a connection is idle only after the server has answered it
+                for client in made:
+                    await_answer(client)
             return made
 
         yield connect
+
+
+def await_answer(client: socket.socket) -> None:
+    """Wait until the server has answered or closed the connection."""
+    client.settimeout(10)
+    with contextlib.suppress(ConnectionError):
+        client.recv(1)
 
 
 @pytest.mark.parametrize("kind", QUIET)

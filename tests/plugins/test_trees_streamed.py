@@ -176,5 +176,5 @@ def test_rows_read_block_by_block_take_less_memory_than_the_matrix(large, kind):
         assert done.returncode == 0, done.stderr
         peaks.append(int(done.stdout))
     whole, streamed = peaks
-    print(kind, peaks)  # noqa: T201 - for whoever asks by -rA
+    print(kind, peaks)  # noqa: T201 - pytest shows it with -rA
     assert streamed < whole - 100

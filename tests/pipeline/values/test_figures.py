@@ -1,4 +1,4 @@
-"""Figures become files that anything opens; what is none stays what it was."""
+"""Figures are kept as PNG or HTML files. Values that are no figures are kept as before."""
 
 from __future__ import annotations
 
