@@ -17,7 +17,7 @@ from mlopsfw.data.tables.prefetch import in_order
 from mlopsfw.features.blocks import Blocks, Part
 from mlopsfw.features.encoding import Encoding, matrix
 from mlopsfw.features.fit import ColumnWish, check_kind, hash_buckets, is_category, learned_columns, read_wishes
-from mlopsfw.features.labels import check_weights, classes_of, numbers, row_weights, rows_with_label
+from mlopsfw.features.labels import check_weights, classes_of, held_positions, numbers, row_weights, rows_with_label
 from mlopsfw.features.size import matrix_fits
 from mlopsfw.features.summary import WholeColumn
 from mlopsfw.features.survey import survey, survey_columns
@@ -237,11 +237,9 @@ def held_out(
     if isinstance(rows, MatrixBlocks):
         return rows.held_out(share)
     count = int(share * len(rows.labels))
-    if task.time in data.schema.names:
-        order = rows_with_label(data, task, [task.time], "training")[task.time].arg_sort(nulls_last=False).to_numpy()
-    else:
-        order = np.random.default_rng(task.seed).permutation(len(rows.labels))
-    learned, held = (rows.at(np.sort(each)) for each in np.split(order, [len(order) - count]))
+    timed = task.time in data.schema.names
+    times = rows_with_label(data, task, [task.time], "training")[task.time] if timed else None
+    learned, held = (rows.at(each) for each in held_positions(len(rows.labels), count, times, task.seed))
     usable = count and (held.weights is None or held.weights.any())
     return (learned, held) if usable else (rows, None)
 

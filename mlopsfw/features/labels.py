@@ -52,6 +52,26 @@ def with_label(target: str, schema: Mapping[str, pl.DataType]) -> pl.Expr:
     return label.is_not_null() & label.is_not_nan() if schema[target].is_float() else label.is_not_null()
 
 
+def held_positions(rows: int, count: int, times: pl.Series | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the positions of rows to learn from, and of `count` rows by which a training stops early.
+
+    Args:
+        rows: How many there are.
+        count: How many to hold out.
+        times: The times of the rows, of which the latest are held out; None to draw them.
+        seed: Seeds the draw.
+
+    Returns:
+        Ascending int64 positions.
+    """
+    if times is None:
+        order = np.random.default_rng(seed).permutation(rows)
+    else:
+        order = times.arg_sort(nulls_last=False).to_numpy().astype(np.int64)
+    learned, held = np.split(order, [rows - count])
+    return np.sort(learned), np.sort(held)
+
+
 def numbers(labels: pl.Series) -> np.ndarray:
     """Return the labels of a regression as float64. Raise `DataError` if one is no finite number."""
     if not (labels.dtype.is_numeric() or labels.dtype == pl.Boolean):

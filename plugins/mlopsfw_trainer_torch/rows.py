@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mlopsfw.evaluation import class_codes
-from mlopsfw.features.labels import numbers, row_weights
+from mlopsfw.features.labels import held_positions, numbers, row_weights
 from mlopsfw.features.plan import CATEGORICAL, NUMERIC
 
 if TYPE_CHECKING:
@@ -122,9 +122,7 @@ def held_out(rows: Rows, times: pl.Series | None, count: int, seed: int) -> tupl
     """Return the rows to learn from, and `count` rows to stop by: the latest, or random ones without `times`; None for none."""
     if not count:
         return rows, None
-    random = np.random.default_rng(seed).permutation(len(rows))
-    order = random if times is None else times.arg_sort(nulls_last=False).to_numpy()
-    learned, held = (torch.from_numpy(np.sort(each).astype(np.int64)) for each in (order[:-count], order[-count:]))
+    learned, held = map(torch.from_numpy, held_positions(len(rows), count, times, seed))
     stopping = rows.at(held)
     if stopping.weight is not None and not bool(stopping.weight.any()):
         return rows, None  # rows without weight tell nothing
