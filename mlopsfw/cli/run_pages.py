@@ -61,8 +61,9 @@ def write_list_page(
         raise UsageError(
             f"the pages of the runs would lie in {folder}, which is the file", hint="Name a file such as runs.html."
         )
-    for record in records if pages else ():
+    if pages and records:
         folder.mkdir(exist_ok=True)
+    for record in records if pages else ():
         page = folder / f"{record['run']}.html"
         live = record["status"] in _LIVE
         if live or not page.exists() or _is_live(page):

@@ -64,13 +64,14 @@ def search(
     report = _report(work, trials, best, study)
     report["holdout"] = _holdout(work, proposal, context, trainer=trainer, bundles=bundles)
     _tell(context, work, report)
-    if note := _untried(report, space):
+    note = _untried(report, space)
+    if note:
         context.log(note)
     trained = trainer.fit(task, work.data, None, context)
     facts = {name: report[name] for name in ("metric", "best", "holdout", "counts")}
     trained = msgspec.structs.replace(trained, facts={**trained.facts, "search": facts})
     model = stored_model(trained, task, work.data, context, bundles=bundles, origins=origins)
-    return {"model": model, "search": _noted(context, report, space)}
+    return {"model": model, "search": _noted(context, report, note)}
 
 
 def _space(work: Work, tune: Tune, own: str, trainer_options: TrainerOptions) -> Space:
@@ -202,8 +203,7 @@ def _untried(report: Mapping[str, Any], space: Space) -> str:
     return f"no trial of {', '.join(left)} has a value; {why}"
 
 
-def _noted(context: StepContext, report: Mapping[str, Any], space: Space) -> Artifact:
-    """Store the report. If a trainer was not tried, add a note for the display."""
+def _noted(context: StepContext, report: Mapping[str, Any], note: str) -> Artifact:
+    """Store the report, with a note for the display if there is one."""
     stored = context.values.store(report, "search")
-    note = _untried(report, space)
     return msgspec.structs.replace(stored, meta={**stored.meta, "note": note}) if note else stored

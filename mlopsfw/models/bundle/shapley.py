@@ -47,7 +47,8 @@ class Sampled:
         self._base = self._sums(self._rows)
         draw = np.random.Generator(np.random.PCG64(0))
         half = [draw.permutation(len(self._names)) for _ in range(count // 2)]
-        self._orders = np.stack([*half, *(order[::-1] for order in half)])
+        orders = np.stack([*half, *(order[::-1] for order in half)])
+        self._ranks = orders.argsort(axis=1)  # [orders, inputs], the place of each input
 
     def explain(self, columns: Arrays) -> dict[str, np.ndarray]:
         """Return what each input adds, and under an empty name the mean answer to the background rows: `[rows]`, or `[rows, classes]`."""
@@ -65,9 +66,8 @@ class Sampled:
         start = np.broadcast_to(self._base, (rows, *self._base.shape))
         path = [start[:, :, None], self._between(columns, rows), np.repeat(ends[:, None, None], count, axis=1)]
         added = np.diff(np.concatenate(path, axis=2), axis=2)
-        ranks = self._orders.argsort(axis=1)
         each = np.arange(count)
-        values = {name: added[:, each, ranks[:, at]].mean(axis=1) for at, name in enumerate(names)}
+        values = {name: added[:, each, self._ranks[:, at]].mean(axis=1) for at, name in enumerate(names)}
         return {"": start.mean(axis=1), **values}
 
     def _between(self, columns: Arrays, rows: int) -> np.ndarray:
@@ -75,10 +75,9 @@ class Sampled:
         count, steps = len(self._base), len(self._names) - 1
         if not steps:
             return np.empty((rows, count, 0, *self._base.shape[1:]))
-        ranks = self._orders.argsort(axis=1)[:, None, :]  # [orders, 1, inputs]
         width = max(1, _HELD // (rows * count * len(self._names)))
         spans = [np.arange(at, min(at + width, steps + 1))[:, None] for at in range(1, steps + 1, width)]
-        return np.concatenate([self._at(columns, ranks < span, rows) for span in spans], axis=2)
+        return np.concatenate([self._at(columns, self._ranks[:, None, :] < span, rows) for span in spans], axis=2)
 
     def _at(self, columns: Arrays, joined: np.ndarray, rows: int) -> np.ndarray:
         """Return the sums where the inputs `joined` [orders, steps, inputs] are the row's own."""
