@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import cache_from_source
 from pathlib import Path
+from sys import stdlib_module_names
 from types import CodeType, ModuleType
 
 from mlopsfw.lineage.environment import SITES
@@ -68,6 +69,25 @@ class SourceImports:
             spec.loader, spec.cached = _FromSource(name, loader.path), None
         return spec
 
+    def outdated(self) -> dict[str, ModuleType]:
+        """Return the modules of this process whose names are of the edited code, and that another file or an earlier text made.
+
+        Libraries are not among them, even where a module of the project has the name of one.
+        """
+        paths = (path for folder in self.code for path in Path(folder).glob("*") if path.suffix in ("", ".py"))
+        names = {path.stem for path in paths if not path.stem.startswith(("__main__", "mlopsfw"))}
+        ours = {name: module for name, module in list(sys.modules.items()) if name.partition(".")[0] in names}
+        tops = {name.partition(".")[0] for name, module in ours.items() if self._is_outdated(module)}
+        return {name: module for name, module in ours.items() if name.partition(".")[0] in tops}
+
+    def _is_outdated(self, module: ModuleType) -> bool:
+        file, loader = getattr(module, "__file__", None), getattr(module, "__loader__", None)
+        if not file or SITES.intersection(Path(file).parts) or module.__name__.partition(".")[0] in stdlib_module_names:
+            return False
+        if not os.path.realpath(file).startswith(self.code):
+            return True
+        return not isinstance(loader, _FromSource) or loader.is_edited()
+
     def is_in_keys(self, name: str) -> bool:
         """Return whether a module is of a package whose code is part of cache keys."""
         top = name.partition(".")[0]
@@ -85,7 +105,17 @@ def _is_in_doubt(file: Path) -> bool:
 class _FromSource(SourceFileLoader):
     """Reads and writes no bytecode."""
 
+    _compiled: bytes | None = None
+
     def get_code(self, fullname: str) -> CodeType:
         """Return the source, compiled."""
         path = self.get_filename(fullname)
-        return self.source_to_code(self.get_data(path), path)
+        self._compiled = self.get_data(path)
+        return self.source_to_code(self._compiled, path)
+
+    def is_edited(self) -> bool:
+        """Return whether the source is no longer what was compiled."""
+        try:
+            return Path(self.path).read_bytes() != self._compiled
+        except OSError:
+            return True

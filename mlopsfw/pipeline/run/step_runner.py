@@ -196,10 +196,15 @@ def _shared_process(code: Sequence[str]) -> Iterator[list[str]]:
 def _as_if_alone(root: Path, code: Sequence[str]) -> Iterator[list[str]]:
     """Give a step of a worker that is used again what the first one found: no trace of the step before it.
 
-    Folder, environment, import path and the project's own modules are as they were; libraries stay imported. Yields a list
-    for the names of packages whose modules may be edited before the next step: those of an editable installation go too.
+    Folder, environment, import path and the project's own modules are as they were; libraries stay imported. Modules that the
+    process imported before an edit, or from a folder of another project, are out of the way meanwhile. Yields a list for the
+    names of packages whose modules may be edited before the next step: those of an editable installation go too.
     """
-    environment, path, modules, edited = dict(os.environ), list(sys.path), set(sys.modules), SourceImports(code)
+    edited = SourceImports(code)
+    aside = edited.outdated()
+    for name in aside:
+        del sys.modules[name]
+    environment, path, modules = dict(os.environ), list(sys.path), set(sys.modules)
     sys.path[:0] = [folder for folder in code if folder not in sys.path]
     sys.meta_path.insert(0, edited)
     try:
@@ -213,6 +218,7 @@ def _as_if_alone(root: Path, code: Sequence[str]) -> Iterator[list[str]]:
         for name in sys.modules.keys() - modules:
             if edited.covers(name, getattr(sys.modules[name], "__file__", None) or ""):
                 del sys.modules[name]
+        sys.modules.update(aside)
 
 
 def _top(name: str) -> str:

@@ -180,3 +180,39 @@ def test_code_of_any_open_project_is_read_from_its_source(tmp_path, monkeypatch)
     monkeypatch.setattr(sys, "meta_path", [*finders, *sys.meta_path])
     for name in ("one", "two"):
         assert type(finders[0].find_spec(f"module_{name}").loader).__name__ == "_FromSource"
+
+
+@pytest.mark.parametrize("folder", ["project", "elsewhere"])
+def test_a_step_in_this_process_runs_the_source_though_a_module_of_its_name_was_imported_before(
+    folder, bench, tmp_path, monkeypatch
+):
+    bench.write('[steps.a]\npython = "noted.steps:run"\n')
+    text = "def run(): return {}\n"
+    here = tmp_path / "elsewhere" if folder == "elsewhere" else bench.root
+    for each in {here, bench.root}:
+        (each / "noted").mkdir(parents=True)
+        (each / "noted/steps.py").write_text(text.format(1))
+    monkeypatch.syspath_prepend(here)
+    from noted import steps as imported
+
+    (bench.root / "noted/steps.py").write_text(text.format(22))
+    try:
+        assert bench.value(bench.run(debug=True), "a") == 22
+        assert sys.modules["noted.steps"] is imported
+    finally:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "noted"]:
+            del sys.modules[name]
+
+
+def test_a_module_that_this_process_imported_from_unchanged_source_is_the_one_that_a_step_has(bench):
+    bench.write('[plugins]\nmodules = ["kept_plugins"]\n[steps.a]\npython = "works:run"\n')
+    (bench.root / "kept_plugins.py").write_text("from mlopsfw import hookimpl\n")
+    (bench.root / "works.py").write_text("def run():\n    import kept_plugins\n    return id(kept_plugins)\n")
+    with bench.open() as project:
+        assert project.plugins
+        import kept_plugins
+
+        try:
+            assert bench.value(bench.run(debug=True), "a") == id(kept_plugins)
+        finally:
+            del sys.modules["kept_plugins"]
