@@ -10,9 +10,9 @@ import warnings
 import click
 
 from mlopsfw.cli.output import printable
-from mlopsfw.data.tables.local import FULL, refused
 from mlopsfw.kernel.base.errors import MlopsfwError, StorageError, StorageFull, text_of
 from mlopsfw.kernel.plugins.blame import PluginWarning, is_blamed
+from mlopsfw.operations.disk import FULL, SOME_FILE, refused
 from mlopsfw.operations.installation import missing_tables
 from mlopsfw.privacy.credentials import redacted
 
@@ -51,7 +51,7 @@ def _of_this_machine(error: BaseException) -> BaseException:
     kind, hint = _REFUSED[number]
     message = text_of(error)
     if isinstance(error, OSError) and error.errno:
-        message = f"{error.filename or 'a file of the project, or a temporary one'}: {error.strerror}"
+        message = f"{error.filename or SOME_FILE}: {error.strerror}"
     typed = kind(message, hint=hint)
     for note in getattr(error, "__notes__", ()):  # such as the plugin that was refused
         typed.add_note(note)

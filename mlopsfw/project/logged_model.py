@@ -15,6 +15,7 @@ from mlopsfw.kernel.base.lazy import lazy
 from mlopsfw.kernel.roles.bundle import Manifest, OutputColumn, SignatureColumn
 from mlopsfw.models.bundle.loaded import LoadedBundle
 from mlopsfw.models.registry.versions import ModelVersion
+from mlopsfw.operations.disk import full_as_storage_error
 from mlopsfw.operations.scratch import scratch_folder
 from mlopsfw.project.facade import Project, opened
 
@@ -179,8 +180,9 @@ def load_model(reference: str, *, project: Project | str | Path | None = None) -
     Raises:
         UnknownName: There is no such model, alias or version.
         BundleError: Its files are damaged, or it does not answer as it did when it was made.
+        StorageFull: The disk has no room for a copy of its files.
     """
-    with opened(project) as here:
+    with full_as_storage_error(), opened(project) as here:
         return RegisteredModel(here, here.registry.resolve(reference))
 
 

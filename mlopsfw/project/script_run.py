@@ -19,6 +19,7 @@ from mlopsfw.kernel.roles.bundle import OutputColumn, SignatureColumn
 from mlopsfw.lineage import canonical
 from mlopsfw.lineage.references import is_reference
 from mlopsfw.models.registry.versions import ModelVersion
+from mlopsfw.operations.disk import as_storage_error
 from mlopsfw.pipeline.run.current import Current
 from mlopsfw.pipeline.run.events import ArtifactLogged, ParamsLogged, RunFinished, RunStarted
 from mlopsfw.pipeline.run.failure import failure_of
@@ -77,9 +78,10 @@ class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as ru
         self._project = project if isinstance(project, Project) else Project.open(project)
         self._open = contextlib.ExitStack()
         self._began, self._ended = time.monotonic(), False
+        with as_storage_error("the log of the run"):
+            self._log = MetricLog(self._project.private_folder("runs") / self.id / "metrics.jsonl")
         started = RunStarted(pipeline=self.name, params=self._params, kind="script", process=identity())
         self._stream.append(started, expecting=0)  # the id is new: nothing need be read first
-        self._log = MetricLog(self._project.private_folder("runs") / self.id / "metrics.jsonl")
 
     @property
     def _stream(self) -> Stream:

@@ -12,8 +12,8 @@ import pytest
 
 from mlopsfw.cli import run
 from mlopsfw.cli.output_file import write_file
-from mlopsfw.data.tables.local import as_storage_error
 from mlopsfw.errors import StorageError, StorageFull
+from mlopsfw.operations.disk import as_storage_error
 
 pytestmark = pytest.mark.faults
 

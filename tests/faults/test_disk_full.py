@@ -10,8 +10,10 @@ import resource
 import signal
 from contextlib import contextmanager
 
+import polars as pl
 import pytest
 
+import mlopsfw
 from mlopsfw.kernel.base.clock import SystemClock
 from mlopsfw.kernel.base.errors import StorageFull, StorageUnavailable
 from mlopsfw.kernel.events.record import PlainRecord
@@ -142,3 +144,36 @@ def test_without_descriptors_writes_and_reads_are_unavailable_and_come_back(tmp_
         assert [e.key for e in storage.list()] == ["k"]
         storage.put("k", b"w")
     assert list((tmp_path / "store" / ".tmp").iterdir()) == []
+
+
+WRITES = {
+    "metric": lambda run, _model: run.log_metric("loss", 0.5),
+    "parameter": lambda run, _model: run.log_param("rate", 0.1),
+    "JSON": lambda run, _model: run.log_artifact({"a": 1}, "note"),
+    "table": lambda run, _model: run.log_artifact(pl.DataFrame({"a": [1.0]}), "rows"),
+    "figure": lambda run, _model: run.log_artifact(pytest.importorskip("PIL.Image").new("L", (8, 8)), "square"),
+    "model": lambda run, model: run.log_model("net", model),
+    "run": lambda run, _model: mlopsfw.start_run("another", project=run._project),
+}
+
+
+@pytest.mark.parametrize("what", WRITES)
+def test_what_a_run_logs_on_a_full_disk_is_storage_full_and_is_kept_once_there_is_room(what, project, tmp_path):
+    model = tmp_path / "net.onnx"
+    model.write_bytes(b"graph")
+    with mlopsfw.start_run("full", project=project) as run:
+        with (
+            limited(resource.RLIMIT_FSIZE, 0),
+            pytest.raises(StorageFull, match=r"(?s)File too large.*(Make room|Free)"),
+        ):
+            WRITES[what](run, model)
+        run.log_metric("after", 1.0)
+    assert project.runs.get(run.id).status == "done"
+    assert [metric.name for metric in project.runs.metrics(run.id)] == ["after"]
+
+
+def test_autologging_says_that_the_disk_is_full_and_the_training_goes_on(project, capsys):
+    linear = pytest.importorskip("sklearn.linear_model").LinearRegression()
+    with mlopsfw.start_run("full", project=project), mlopsfw.autolog(), limited(resource.RLIMIT_FSIZE, 0):
+        assert linear.fit([[0.0], [1.0]], [0.0, 1.0]).coef_ == pytest.approx([1.0])
+    assert "StorageFull" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from mlopsfw.capturelog.durable import sync
-from mlopsfw.data.tables.local import as_storage_error
+from mlopsfw.operations.disk import as_storage_error
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 from mlopsfw.capturelog.durable import sync
 from mlopsfw.data.tables.delta_place import LOG, DeltaPlace, FolderPlace
 from mlopsfw.data.tables.delta_scan import check_place, scan_delta
-from mlopsfw.data.tables.local import as_storage_error, local_folder
+from mlopsfw.data.tables.local import local_folder
 from mlopsfw.data.tables.manifest import DataFile
 from mlopsfw.data.tables.parquet import ParquetFile
 from mlopsfw.kernel.base.errors import NotFound, StorageError
 from mlopsfw.kernel.base.ids import new_run_id
 from mlopsfw.kernel.store.blobs import is_inside
+from mlopsfw.operations.disk import as_storage_error
 
 if TYPE_CHECKING:
     import polars as pl

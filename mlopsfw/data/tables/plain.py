@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from mlopsfw.data.tables import columns
 from mlopsfw.data.tables.digest import record_batches
-from mlopsfw.data.tables.local import as_storage_error, check_room
+from mlopsfw.data.tables.local import check_room
 from mlopsfw.data.tables.opening import open_files
 from mlopsfw.kernel.base.errors import NotFound, StorageUnavailable
+from mlopsfw.operations.disk import as_storage_error
 
 if TYPE_CHECKING:
     import polars as pl

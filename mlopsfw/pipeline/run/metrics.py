@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, SupportsFloat
 import msgspec
 
 from mlopsfw.kernel.base.errors import UsageError
+from mlopsfw.operations.disk import as_storage_error, storage_error
 from mlopsfw.pipeline.run.autolog.switch import watching
 from mlopsfw.pipeline.run.current import Current
 from mlopsfw.pipeline.run.events import MetricsRecorded
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 _LONGEST_NAME = 250
 _FILE = "metrics.jsonl"
+_KEPT = "What was logged before is kept. Free some space there, or make it writable, and log it again."
 _TAIL = 4096  # bytes of a log in which the newest metrics lie
 
 _current: Current[MetricLog] = Current("metrics")
@@ -85,14 +87,22 @@ class MetricLog:
         _logs.add(self)
 
     def log(self, name: str, value: SupportsFloat, step: float | None = None) -> None:
-        """Append one number. Raise `UsageError` for a name, value or step that cannot be kept; nothing is appended then."""
+        """Append one number.
+
+        Raises:
+            UsageError: Name, value or step cannot be kept; nothing is appended then.
+            StorageFull: The disk has no room for it. What was logged before is kept.
+        """
         number = value if type(value) is float else _number(value, name)
         kept = number if math.isfinite(number) else str(number)
         line = _line(Metric(_name(name), kept, step if step is None else _step(step, name), time.time(), self.source))
-        with self._lock:
-            if self._descriptor < 0:
-                self._open()
-            self._write(b"\n" + line if self._torn else line)
+        try:
+            with self._lock:
+                if self._descriptor < 0:
+                    self._open()
+                self._write(b"\n" + line if self._torn else line)
+        except OSError as error:
+            raise storage_error(f"the log {self.file}", error, _KEPT) from error
 
     def begin_fork(self) -> None:
         """Drop the lock, which may be held by a thread that does not exist here."""
@@ -175,8 +185,9 @@ def commit(services: Services, run: str, log: MetricLog, *, epoch: int | None = 
 
     Does nothing for an empty log. System metrics have no last value: what was used at the end says nothing about a run.
     """
-    log.close()
-    count, last, data = _tallied(log.file)
+    with as_storage_error(f"the log {log.file}"):
+        log.close()
+        count, last, data = _tallied(log.file)
     if count:
         record = MetricsRecorded(blob=services.blobs.put(data), count=count, step=log.source, last=last)
         services.ledger.stream(f"run/{run}").append(record, epoch=epoch)
@@ -254,6 +265,7 @@ def log_metric(name: str, value: SupportsFloat, step: float | None = None) -> No
 
     Raises:
         UsageError: No step or run is open, or a name, value or step cannot be kept.
+        StorageFull: The disk has no room for it. What was logged before is kept.
     """
     _open_log("log_metric").log(name, value, step)
 

@@ -16,7 +16,7 @@ import pytest
 
 import mlopsfw
 from mlopsfw import start_run
-from mlopsfw.kernel.base.errors import UsageError
+from mlopsfw.kernel.base.errors import StorageFull, UsageError
 from mlopsfw.kernel.roles.engine import StepResult
 from mlopsfw.pipeline.run.display import Display
 from mlopsfw.pipeline.run.metrics import MetricLog, read_complete_lines
@@ -158,7 +158,7 @@ def test_a_line_that_a_full_disk_cut_off_costs_no_other(tmp_path, monkeypatch):
         return write(descriptor, data)
 
     monkeypatch.setattr(os, "write", full)
-    with pytest.raises(OSError, match="full"):
+    with pytest.raises(StorageFull, match="full"):
         log.log("b", 2)
     monkeypatch.undo()
     log.log("c", 3)
