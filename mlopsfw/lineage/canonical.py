@@ -30,6 +30,14 @@ def decode(data: bytes) -> Any:
     return _restored(msgspec.json.decode(data))
 
 
+def not_finite(value: Any, path: str) -> str:
+    """Return the path below `path` of the first number in a JSON value that is NaN or infinite; empty where there is none."""
+    if isinstance(value, float):
+        return "" if math.isfinite(value) else path
+    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
+    return next(filter(None, (not_finite(item, f"{path}[{key!r}]") for key, item in items)), "")
+
+
 def _plain(value: Any, path: str) -> Any:  # noqa: PLR0911 - one for each kind
     if value is None or isinstance(value, bool):
         return value

@@ -14,6 +14,7 @@ from mlopsfw.kernel.base.errors import PluginError, UsageError
 from mlopsfw.kernel.plugins.blame import blaming
 from mlopsfw.kernel.roles.bundle import OutputColumn, SignatureColumn
 from mlopsfw.kernel.roles.training import Ability, TrainedModel
+from mlopsfw.lineage.canonical import not_finite
 from mlopsfw.models.bundle.manifest import outputs_for
 
 if TYPE_CHECKING:
@@ -139,11 +140,15 @@ def _check_column(column: SignatureColumn) -> None:
 
 def _check_facts(facts: Mapping[str, Any]) -> None:
     for name, value in facts.items():
+        what = f"TrainedModel.facts[{name!r}]"
+        hint = "Facts are JSON values, such as float(x): they become part of the model card."
         try:
             msgspec.json.encode(value)
+            path = not_finite(msgspec.to_builtins(value), what)
         except (TypeError, msgspec.MsgspecError) as error:
-            hint = "Facts are JSON values, such as float(x): they become part of the model card."
-            raise PluginError(f"TrainedModel.facts[{name!r}]: {error}", hint=hint) from error
+            raise PluginError(f"{what}: {error}", hint=hint) from error
+        if path:
+            raise PluginError(f"{path} is no finite number", hint="Leave it out, or name it in a text.")
 
 
 def _each(values: Mapping[str, Any], field: str, is_right: Callable[[Any], bool], words: str) -> None:

@@ -215,7 +215,7 @@ class TrialLoop:
         valued = [trial for trial in self._trials.values() if trial.value is not None]
         best = max(valued, key=self._rank) if valued else None
         says = f", best {best.params['trainer']} {self._work.metric} {best.value:.4f}" if best else ""
-        self._context.progress(f"{ended} trials{says}", max(shares))
+        self._context.progress(f"{ended} trials{says}", min(1.0, max(shares)))
 
     # -- time ------------------------------------------------------------------------------------------------------------
 

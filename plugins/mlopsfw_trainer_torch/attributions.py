@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -84,7 +85,7 @@ def _shares(values: Mapping[str, Tensor]) -> dict[str, float]:
     """Return the share of each in the mean absolute value, largest first."""
     sizes = {name: float(each.abs().mean()) for name, each in values.items()}
     total = sum(sizes.values())
-    shares = {name: round(size / total, 6) if total > 0 else 0.0 for name, size in sizes.items()}
+    shares = {name: round(size / total, 6) if 0 < total < math.inf else 0.0 for name, size in sizes.items()}
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
 

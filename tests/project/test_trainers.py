@@ -73,6 +73,10 @@ WRONG = {
     "a metric that is not a number": ("model(context, metrics={'rmse': float('nan')})", r"metrics\['rmse'\].*nan"),
     "an infinite metric": ("model(context, metrics={'rmse': float('inf')})", r"metrics\['rmse'\].*inf"),
     "a metric without a name": ("model(context, metrics={1: 0.5})", "TrainedModel.metrics"),
+    "a fact that is not a number": (
+        "model(context, facts={'importance': {'x': [1.0, float('nan')]}})",
+        r"facts\['importance'\]\['x'\]\[1\] is no finite number",
+    ),
     "facts that are no JSON": ("model(context, facts={'model': object()})", "TrainedModel.facts"),
 }
 
@@ -96,7 +100,9 @@ def test_classes_of_a_regression_are_refused_and_name_the_plugin(install_plugin,
     assert "plugin 'trainer.acme'" in "".join(caught.value.__notes__)
 
 
-@pytest.mark.parametrize(("fact", "error"), [("1 / 0", ZeroDivisionError), ("np.float64(1)", PluginError)])
+@pytest.mark.parametrize(
+    ("fact", "error"), [("1 / 0", ZeroDivisionError), ("np.float64(1)", PluginError), ("float('inf')", PluginError)]
+)
 def test_a_fact_that_is_asked_later_and_fails_names_the_plugin(fact, error, install_plugin, make_project, tmp_path):
     project = acme(install_plugin, make_project, answer=f"model(context, facts={{'late': lambda: {fact}}})")
     ask = fit(project, tmp_path).facts["late"]

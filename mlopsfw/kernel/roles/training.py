@@ -91,7 +91,7 @@ class TrainingContext(Protocol):
         """Record a metric of the run."""
 
     def progress(self, phase: str, share: float) -> None:
-        """Tell how far it is, `share` in [0, 1]."""
+        """Show how far it is, `share` in [0, 1]. Raise `UsageError` for anything else."""
 
 
 class TrainingData(Protocol):

@@ -12,6 +12,7 @@ import msgspec
 
 from mlopsfw.kernel.base.errors import BundleError, UnknownFormat
 from mlopsfw.kernel.roles.bundle import Manifest
+from mlopsfw.lineage.canonical import not_finite
 from mlopsfw.models.bundle import files
 from mlopsfw.models.bundle.card import model_card
 from mlopsfw.models.bundle.golden import golden_rows
@@ -79,6 +80,9 @@ def _check(folder: Path, trained: TrainedModel, runtimes: Mapping[str, Runtime])
         files.check_file_name(name, "the trainer")
         if name in reserved:
             raise BundleError(f"the trainer returned a file {name}, but the bundle writes that file itself")
+    for field in ("facts", "metrics"):
+        if path := not_finite(getattr(trained, field), f"TrainedModel.{field}"):
+            raise BundleError(f"{path} is no finite number", hint="Leave it out, or name it in a text.")
     for form, name in trained.formats.items():
         if name not in trained.files:
             raise BundleError(f"the trainer names {name} as its {form} file, but returned no such file")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from mlopsfw.kernel.base.errors import UsageError
 from mlopsfw.kernel.base.lazy import lazy
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.kernel.roles.engine import Launcher, Resources
@@ -118,13 +121,28 @@ class StepContext:
         self.metrics.log(name, value, step)
 
     def progress(self, phase: str, share: float) -> None:
-        """Show the progress of a phase, `share` in [0, 1]. Cheap enough for an inner loop: most calls only read the clock."""
+        """Show the progress of a phase, `share` in [0, 1]. Cheap enough for an inner loop: most calls only read the clock.
+
+        Raises:
+            UsageError: `phase` is no text, or `share` no number in [0, 1].
+        """
+        share = _checked_share(phase, share)
         now = time.monotonic()
         if share < 1.0 and now - self._shown[0] < 0.2:  # noqa: PLR2004 - five times a second is as much as anyone sees
             return
         self._shown[0] = now
-        self.progress_file.write_bytes(msgspec.json.encode([phase, min(max(share, 0.0), 1.0)]))
+        with suppress(OSError):  # a full disk ends no step for the sake of what a terminal shows
+            self.progress_file.write_bytes(msgspec.json.encode([phase, share]))
 
     def log(self, text: str) -> None:
         """Add a line to the step's log (`mlopsfw logs`)."""
         print(text, flush=True)  # noqa: T201 - the worker's standard output is the step's log
+
+
+def _checked_share(phase: object, share: object) -> float:
+    if isinstance(phase, str) and isinstance(share, Real) and 0 <= (number := float(share)) <= 1:
+        return number
+    raise UsageError(
+        f"progress({phase!r:.80}, {share!r:.80}) is no phase and share of it",
+        hint='Write progress("fitting", done / all), a share from 0 to 1.',
+    )

@@ -306,6 +306,19 @@ def test_a_trainer_cannot_put_its_file_in_the_place_of_the_bundles_own(tmp_path)
         make(tmp_path, "bundle-parts")
 
 
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"metrics": {"auc": float("nan")}}, r"metrics\['auc'\]"),
+        ({"facts": {"importance": {"hour": float("inf")}}}, r"facts\['importance'\]\['hour'\]"),
+        ({"facts": {"late": lambda: float("nan")}}, r"facts\['late'\]"),
+    ],
+)
+def test_a_number_that_json_cannot_hold_is_refused_by_its_name_and_not_kept_as_null(changes, named, tmp_path):
+    with pytest.raises(BundleError, match=named):
+        make(tmp_path, **changes)
+
+
 def test_a_value_that_the_signature_does_not_take_is_named(folder):
     columns = {name: ROWS[name][:1].to_list() for name in ROWS.columns}
     with pytest.raises(SignatureMismatch) as caught:
