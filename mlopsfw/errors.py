@@ -46,6 +46,8 @@ from mlopsfw.kernel.base.errors import (
     UsageError,
     Vacuumed,
     WrongKey,
+    error_from_json,
+    error_to_json,
 )
 
 __all__ = [
@@ -92,4 +94,6 @@ __all__ = [
     "UsageError",
     "Vacuumed",
     "WrongKey",
+    "error_from_json",
+    "error_to_json",
 ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from mlopsfw.data.intake.object_store import open_store
 from mlopsfw.kernel.base.ids import check_name, nearest
 from mlopsfw.kernel.base.interrupts import interrupt
-from mlopsfw.kernel.config.options import check_options
 from mlopsfw.kernel.roles.alerting import Alert, AlertChange, Alerter, Receipt
 from mlopsfw.kernel.roles.artifact import Artifact, ArtifactKind
 from mlopsfw.kernel.roles.bundle import (
@@ -38,9 +37,11 @@ from mlopsfw.kernel.roles.engine import (
     Failure,
     Handle,
     Launcher,
+    MemorySize,
     Resources,
     StepResult,
     StepSpec,
+    machine_memory,
 )
 from mlopsfw.kernel.roles.event import Event
 from mlopsfw.kernel.roles.hookspecs import (
@@ -89,6 +90,7 @@ from mlopsfw.kernel.roles.training import (
 )
 from mlopsfw.models.bundle.files import read_listed, read_model
 from mlopsfw.pipeline.graph.attempts import NEVER_BEGAN, thread_limits
+from mlopsfw.pipeline.graph.options import check_options
 from mlopsfw.pipeline.graph.parts import (
     Alerts,
     Endpoints,
@@ -156,6 +158,7 @@ __all__ = [
     "HttpAnswer",
     "Launcher",
     "Manifest",
+    "MemorySize",
     "Metric",
     "Metrics",
     "Model",
@@ -216,6 +219,7 @@ __all__ = [
     "hookimpl",
     "import_object",
     "interrupt",
+    "machine_memory",
     "nearest",
     "open_store",
     "read_listed",

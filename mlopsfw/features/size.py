@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -11,14 +9,13 @@ import polars as pl
 from mlopsfw.features.fit import DEFAULT_BINS, ColumnWish, choose, is_category, read_wishes
 from mlopsfw.features.tables import column_type
 from mlopsfw.kernel.base.errors import UsageError
-from mlopsfw.kernel.roles.engine import Resources
+from mlopsfw.kernel.roles.engine import Resources, machine_memory
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.roles.training import TrainingData, TrainingTask
 
 SHARE: Final = 4
 """The rows of a training may take 1/4 of the memory: preparing them takes up to twice as much, and other processes need some, too."""
-_CGROUP = Path("/sys/fs/cgroup/memory.max")
 _TEXT, _VALUE, _FLOAT = 32, 8, 4  # bytes; a text takes 32 on average
 
 
@@ -55,13 +52,7 @@ def _fits(train: TrainingData, valid: TrainingData | None, row: int, memory: str
         allowed = Resources(memory=memory).bytes
     except ValueError as error:
         raise UsageError(str(error), hint="Leave it empty for a quarter of this machine's.") from None
-    return rows * row <= (allowed or _machine() // SHARE)
-
-
-def _machine() -> int:
-    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    limit = _CGROUP.read_text().strip() if _CGROUP.is_file() else ""
-    return min(pages, int(limit)) if limit.isdecimal() else pages
+    return rows * row <= (allowed or machine_memory() // SHARE)
 
 
 def _schema(data: TrainingData) -> dict[str, pl.DataType]:

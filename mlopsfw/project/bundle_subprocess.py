@@ -12,12 +12,11 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from mlopsfw.kernel.base import errors
-from mlopsfw.kernel.base.errors import BundleError, MlopsfwError
+from mlopsfw.kernel.base.errors import BundleError, MlopsfwError, error_from_json, error_to_json, text_of
 from mlopsfw.kernel.config import ProjectConfig
 from mlopsfw.project.facade import Project
 from mlopsfw.project.logged_model import ModelFile, make_bundle
@@ -42,12 +41,10 @@ class _Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Result(msgspec.Struct, frozen=True, kw_only=True):
-    """What the process made: a bundle of a model of this task, or an error."""
+    """What the process made: a bundle of a model of this task, or an error as JSON."""
 
     task: str = ""
     error: str = ""
-    message: str = ""
-    hint: str = ""
 
 
 def make_bundle_in_subprocess(project: Project, scratch: Path, model: ModelFile, rows: pl.DataFrame | None) -> str:
@@ -75,7 +72,7 @@ def make_bundle_in_subprocess(project: Project, scratch: Path, model: ModelFile,
         raise _failure(model.file.name, code, text, request)
     result = msgspec.json.decode(file.read_bytes(), type=_Result)
     if result.error:
-        raise _error_of(result)
+        raise error_from_json(result.error.encode())
     return result.task
 
 
@@ -112,17 +109,6 @@ def _message(name: str, text: str, memory: int) -> str:
     return f"{name} cannot be loaded and asked for its answers: {text[:300]}"
 
 
-def _error_of(result: _Result) -> MlopsfwError:
-    """Return the error that the process raised, of its own class where the project has it."""
-    kind: Any = getattr(errors, result.error, BundleError)
-    error = BundleError(result.message, hint=result.hint)
-    if not (isinstance(kind, type) and issubclass(kind, MlopsfwError)):
-        return error
-    raised: MlopsfwError = kind.__new__(kind)
-    raised.args, raised.message, raised.hint = (result.message,), result.message, result.hint
-    return raised
-
-
 def _main(scratch: Path) -> None:
     """Make the bundle, in the process."""
     request = msgspec.json.decode(
@@ -135,10 +121,11 @@ def _main(scratch: Path) -> None:
         with Project.open(request.root, config=ProjectConfig.from_json(request.config)) as project:
             result = _Result(task=make_bundle(project, scratch, request.model, _rows(scratch / _ROWS)))
     except MlopsfwError as error:
-        result = _Result(error=type(error).__name__, message=error.message, hint=error.hint)
+        result = _Result(error=error_to_json(error).decode())
     except Exception as error:  # noqa: BLE001 - a library's, about a file that may hold anything
-        text = errors.text_of(error).partition("\n")[0]
-        result = _Result(error=BundleError.__name__, message=_message(request.model.file.name, text, request.memory))
+        text = text_of(error).partition("\n")[0]
+        wrong = BundleError(_message(request.model.file.name, text, request.memory))
+        result = _Result(error=error_to_json(wrong).decode())
     (scratch / _RESULT).write_bytes(msgspec.json.encode(result))
 
 

@@ -11,13 +11,13 @@ import msgspec
 
 from mlopsfw.kernel.base.errors import UnknownName, UsageError
 from mlopsfw.kernel.base.ids import nearest
-from mlopsfw.kernel.config.options import check_options
 from mlopsfw.kernel.roles.hookspecs import hookimpl
 from mlopsfw.kernel.roles.provider import Provider
 from mlopsfw.kernel.roles.step import Step
 from mlopsfw.lineage.references import parse_reference
 from mlopsfw.models.disturbances import Kind
 from mlopsfw.models.money import MONEY, value_text
+from mlopsfw.pipeline.graph.options import check_options
 from mlopsfw.pipeline.graph.step import StepContext
 from mlopsfw.steps.concerns import Bias, bias_of, columns, log_bias, speed_of
 from mlopsfw.steps.disturbed import log_disturbed

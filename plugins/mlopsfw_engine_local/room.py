@@ -7,12 +7,10 @@ import os
 import threading
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import NamedTuple
 
-from mlopsfw.roles import Resources
+from mlopsfw.roles import Resources, machine_memory
 
-_CGROUP = Path("/sys/fs/cgroup/memory.max")
 _ROUNDING = 1e-9
 
 
@@ -50,9 +48,7 @@ class Room:
     @cached_property
     def memory(self) -> int:
         """The bytes of memory of this machine, or of this container."""
-        machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        limit = _CGROUP.read_text().strip() if _CGROUP.is_file() else ""
-        return min(machine, int(limit)) if limit.isdecimal() else machine
+        return machine_memory()
 
     @cached_property
     def devices(self) -> tuple[str, ...]:

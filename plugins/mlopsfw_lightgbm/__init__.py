@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 
 from mlopsfw.errors import MissingExtra
-from mlopsfw.roles import Provider, hookimpl
+from mlopsfw.roles import MemorySize, Provider, hookimpl
 
 if TYPE_CHECKING:
     from mlopsfw.roles import Host, Runtime, Trainer
@@ -58,7 +58,7 @@ class LightGbmConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     lambda_l2: _Penalty = 0.0
     max_bin: Annotated[int, msgspec.Meta(ge=2, le=65535)] = 255
     num_threads: _NotNegative = 1
-    memory: Annotated[str, msgspec.Meta(pattern=r"^(\d+(\.\d+)?\s*([kKMGT]i?)?B)?$")] = ""
+    memory: MemorySize = ""
 
     @property
     def search_space(self) -> Mapping[str, Mapping[str, Any]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 
 from mlopsfw.errors import ConfigError, MissingExtra
-from mlopsfw.roles import Provider, hookimpl
+from mlopsfw.roles import MemorySize, Provider, hookimpl
 
 if TYPE_CHECKING:
     from mlopsfw.roles import Host, Trainer
@@ -87,7 +87,7 @@ class TorchConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "full", "mixed"] = "auto"
     compile: bool = False
-    memory: Annotated[str, msgspec.Meta(pattern=r"^(\d+(\.\d+)?\s*([kKMGT]i?)?B)?$")] = ""
+    memory: MemorySize = ""
     processes: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
     threads: _NotNegative = 1
     checkpoint_every: _NotNegative = 0

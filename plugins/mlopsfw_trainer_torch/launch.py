@@ -84,7 +84,7 @@ def run_processes(
     folder = write_problem(config, task, problem, checkpoints, context)
     code = _watch(_started(config.processes, folder), folder, context)
     if (folder / _ERROR).exists():
-        raise error_of_json((folder / _ERROR).read_bytes())
+        raise errors.error_from_json((folder / _ERROR).read_bytes())
     if code:
         lines = (folder / _LOG).read_text(errors="replace").strip().splitlines()
         cause = next((line for line in reversed(lines) if "Error" in line), lines[-1] if lines else "")
@@ -177,25 +177,13 @@ class Reports:
 def write_error(folder: Path, error: errors.MlopsfwError) -> None:
     """Hand an error over. The first one counts."""
     temporary = folder / f"{_ERROR}.{os.getpid()}"
-    temporary.write_bytes(error_to_json(error))
+    temporary.write_bytes(errors.error_to_json(error))
     temporary.replace(folder / _ERROR)
 
 
 def has_error(folder: Path) -> bool:
     """Return whether a process handed an error over: it would come again."""
     return (folder / _ERROR).exists()
-
-
-def error_to_json(error: errors.MlopsfwError) -> bytes:
-    """Return an error as a line of JSON."""
-    return json.dumps([type(error).__name__, error.message, error.hint]).encode()
-
-
-def error_of_json(text: bytes) -> errors.MlopsfwError:
-    """Return the error that `error_to_json` has written."""
-    kind, message, hint = json.loads(text)
-    made: errors.MlopsfwError = getattr(errors, kind)(message, hint=hint)
-    return made
 
 
 def _started(count: int, folder: Path) -> subprocess.Popen[bytes]:

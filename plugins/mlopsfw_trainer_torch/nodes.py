@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 
-from mlopsfw.errors import MlopsfwError, UsageError
+from mlopsfw.errors import MlopsfwError, UsageError, error_from_json, error_to_json
 from mlopsfw.roles import Resources
 from mlopsfw_trainer_torch.checkpoint import Checkpoints, encoded, restored
-from mlopsfw_trainer_torch.launch import error_of_json, error_to_json, read_spec, write_problem
+from mlopsfw_trainer_torch.launch import read_spec, write_problem
 from mlopsfw_trainer_torch.streamed import Streamed
 from mlopsfw_trainer_torch.worker import Silent, train
 
@@ -61,7 +61,7 @@ def run_on_nodes(
         if kind == _CHECKPOINT:
             checkpoints.write(rest)
         elif kind == _ERROR:
-            raise error_of_json(rest)
+            raise error_from_json(rest)
         else:
             name, *arguments = json.loads(kind)
             getattr(context, name)(*arguments)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 
 from mlopsfw.errors import MissingExtra
-from mlopsfw.roles import Provider, hookimpl
+from mlopsfw.roles import MemorySize, Provider, hookimpl
 
 if TYPE_CHECKING:
     from mlopsfw.roles import Host, Runtime, Trainer
@@ -60,7 +60,7 @@ class XgBoostConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     max_bin: Annotated[int, msgspec.Meta(ge=2, le=65535)] = 256
     max_cat_to_onehot: _Positive = 4
     nthread: _NotNegative = 1
-    memory: Annotated[str, msgspec.Meta(pattern=r"^(\d+(\.\d+)?\s*([kKMGT]i?)?B)?$")] = ""
+    memory: MemorySize = ""
     device: Literal["cpu", "cuda"] = "cpu"
 
     @property

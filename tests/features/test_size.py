@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 
 from mlopsfw.data.tables.handle import TableHandle
-from mlopsfw.features import size
 from mlopsfw.features.size import matrix_fits, plan_fits
+from mlopsfw.kernel.roles import engine
 from mlopsfw.kernel.roles.training import TrainingTask
 
 
@@ -19,6 +19,6 @@ def test_rows_fit_into_a_quarter_of_the_containers_memory_where_it_has_a_limit(
     file = tmp_path / "memory.max"
     if limit is not None:
         file.write_text(limit)
-    monkeypatch.setattr(size, "_CGROUP", file)
+    monkeypatch.setattr(engine, "_CGROUP", file)
     rows = TableHandle.of(pl.DataFrame({"x": [0.0] * 500, "y": [0, 1] * 250}))  # 8,000 bytes as a matrix
     assert fits(rows, None, TrainingTask(task="binary", target="y"), "") is expected

@@ -7,7 +7,6 @@ import polars as pl
 import pytest
 
 from mlopsfw.errors import BundleError, UsageError
-from mlopsfw.kernel.base import errors
 from mlopsfw.project import bundle_subprocess
 from mlopsfw.project.logged_model import load_model
 from mlopsfw.project.model_import import ModelFacts, import_file
@@ -98,13 +97,3 @@ def test_how_the_process_ended_is_said_in_words(project, tmp_path, monkeypatch, 
     monkeypatch.setattr(bundle_subprocess, "_run_process", lambda *_: ended)
     with pytest.raises(BundleError, match=f"m.onnx.* {says}"):
         import_file(project, _wide(tmp_path / "m.onnx"), "m", ModelFacts())
-
-
-@pytest.mark.parametrize("kind", ["MissingExtra", "GoldenMismatch", "ConfigError", "Acme", "Path"])
-def test_an_error_of_the_process_keeps_its_class_where_it_is_one_of_the_projects(kind):
-    raised = bundle_subprocess._error_of(
-        bundle_subprocess._Result(error=kind, message="m.onnx is odd", hint="Mend it.")
-    )
-    expected = getattr(errors, kind, BundleError)
-    assert type(raised) is (expected if kind != "Path" else BundleError)
-    assert (raised.message, raised.hint, str(raised)) == ("m.onnx is odd", "Mend it.", "m.onnx is odd\n  Mend it.")

@@ -7,6 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 
@@ -46,8 +47,10 @@ class Ledger:
         on_append: Callable[[Event], None] | None = None,
     ) -> None:
         self.storage, self.types = storage, types
-        self._actor, self._clock, self._seal, self._on_append = actor, clock, seal, on_append
+        self._on_append = on_append
         self._mirror: Mirror | None = None
+        stream = partial(Stream, storage, actor=actor, clock=clock, types=types, seal=seal, on_append=on_append)
+        self._make = partial(stream, mirror=lambda: self._mirror)
         self._open: OrderedDict[str, Stream] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -56,16 +59,7 @@ class Ledger:
         with self._lock:
             stream = self._open.get(name)
             if stream is None:
-                stream = self._open[name] = Stream(
-                    self.storage,
-                    name,
-                    actor=self._actor,
-                    clock=self._clock,
-                    types=self.types,
-                    seal=self._seal,
-                    on_append=self._on_append,
-                    mirror=lambda: self._mirror,
-                )
+                stream = self._open[name] = self._make(name)
                 if len(self._open) > _KEPT:
                     self._open.popitem(last=False)
             self._open.move_to_end(name)

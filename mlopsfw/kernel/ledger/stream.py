@@ -10,7 +10,6 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from operator import methodcaller
 from typing import Any
 
 from mlopsfw.kernel.base.clock import rfc3339
@@ -35,13 +34,8 @@ class Stream:
     """One stream of a ledger; may be shared by threads.
 
     Args:
-        storage: Where it is kept.
+        storage, actor, clock, types, seal, on_append: Those of the `Ledger`.
         name: Its name, such as `run/01j…`.
-        actor: Returns who appends.
-        clock: Stamps the events.
-        types: The event types, by which bodies of earlier releases are read.
-        seal: Returns the body of a record as it is stored.
-        on_append: Told of each event that this object appended, after it is durable.
         mirror: Returns the copy that `events` reads now, or None.
     """
 
@@ -53,9 +47,9 @@ class Stream:
         actor: Callable[[], str],
         clock: Clock,
         types: EventTypes,
-        seal: Callable[[Record], dict[str, Any]] = methodcaller("body"),
-        on_append: Callable[[Event], None] | None = None,
-        mirror: Callable[[], Mirror | None] = lambda: None,
+        seal: Callable[[Record], dict[str, Any]],
+        on_append: Callable[[Event], None] | None,
+        mirror: Callable[[], Mirror | None],
     ) -> None:
         self.name, self._types = layout.check_stream(name), types
         self._storage, self._actor, self._clock, self._on_append = storage, actor, clock, on_append
@@ -235,9 +229,7 @@ class Stream:
         first = layout.first_of(seq)
         if self._reader.segment(seq) is None:
             lines = self._reader.smalls(first)
-            if (
-                len(lines) != seq + 1 - first
-            ):  # another is at it: its segment exists, or its deletions would not have begun
+            if len(lines) != seq + 1 - first:  # another is at it: its segment exists, since its deletions have begun
                 return
             self._storage.put_if_absent(layout.segment_key(self.name, seq), b"\n".join(lines) + b"\n")
         for number in range(first, seq + 1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Sequence
@@ -14,6 +15,9 @@ import msgspec
 from mlopsfw.kernel.roles.artifact import Artifact
 
 _SIZE = r"(\d+(?:\.\d+)?)\s*([kKMGT]i?)?B"
+MemorySize = Annotated[str, msgspec.Meta(pattern=rf"^({_SIZE})?$")]
+"""An option that holds a size such as `4GiB`, or nothing. `Resources(memory=…).bytes` is the number."""
+_CGROUP = Path("/sys/fs/cgroup/memory.max")
 _Number = Annotated[float, msgspec.Meta(ge=0)]
 
 
@@ -44,6 +48,13 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         """The memory in bytes."""
         number, unit = re.fullmatch(_SIZE, self.memory or "0B").groups(default="")  # type: ignore[union-attr]
         return int(float(number) * (1024 if "i" in unit else 1000) ** " KMGT".index(unit[:1].upper() or " "))
+
+
+def machine_memory() -> int:
+    """Return the bytes of memory of this machine, or of this container where it has less."""
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    limit = _CGROUP.read_text().strip() if _CGROUP.is_file() else ""
+    return min(pages, int(limit)) if limit.isdecimal() else pages
 
 
 class StepSpec(msgspec.Struct, frozen=True, kw_only=True):

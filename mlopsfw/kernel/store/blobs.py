@@ -64,9 +64,7 @@ class BlobStore:
     def __init__(self, storage: Storage, scratch: Path, clock: Clock, vault: Vault | None = None) -> None:
         self._storage, self._scratch, self._clock, self._vault = storage, scratch, clock, vault
         self._known: dict[str, float] = {}  # digest → when we last made sure that it is stored
-        self._checked: dict[
-            str, tuple[int, int, int]
-        ] = {}  # digest → what its local copy looked like when it was verified
+        self._checked: dict[str, tuple[int, int, int]] = {}  # digest → the look of its local copy when it was verified
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
@@ -127,9 +125,7 @@ class BlobStore:
         """Store again what a collection that began before our write may have deleted after it."""
         end = self._clock.monotonic() + _GC_PATIENCE
         while digest in self._pending():
-            if (
-                self._clock.monotonic() > end
-            ):  # it died; its list is stale, and only a new collection would act on a new one
+            if self._clock.monotonic() > end:  # it died: its list is stale, and only a new collection writes a new one
                 self._storage.put(key_of(digest), data)
                 return
             time.sleep(0.1)
@@ -160,11 +156,9 @@ class BlobStore:
         data = self._stored(digest)
         if sha256(data).hexdigest() != digest:
             raise _corrupt(digest, self._storage)
-        return (
-            b"".join(decrypt(lambda start, length: data[start : start + length], self._vault))
-            if is_sealed(data)
-            else data
-        )
+        if not is_sealed(data):
+            return data
+        return b"".join(decrypt(lambda start, length: data[start : start + length], self._vault))
 
     def _stored(self, digest: str) -> bytes:
         try:
