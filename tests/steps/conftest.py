@@ -6,6 +6,7 @@ from importlib import import_module
 import pytest
 
 from mlopsfw.kernel.roles.engine import Resources
+from mlopsfw.pipeline.run.children import Children
 from mlopsfw.pipeline.run.display import Display
 
 _ROWS = """
@@ -66,6 +67,7 @@ def counted_run(bench, here, monkeypatch):
     """Return a function that runs the project's pipeline in this process, and counts the trainings of LightGBM.
 
     `run.fits` has the options and the number of rows of each. `run.fail(number, options, context)`, if set, is called before each and may raise.
+    The engine `here` makes the children, unless `run.debug` is set: then they run as `run --debug` lets them.
     """
     trainer = import_module("mlopsfw_lightgbm.trainer").LightGbmTrainer
     fits, fit = [], trainer.fit
@@ -82,9 +84,10 @@ def counted_run(bench, here, monkeypatch):
         fits.clear()
         with bench.open() as project:
             monkeypatch.setattr("mlopsfw.project.pipeline._Workers.engine", lambda *_: here(project, run.killed))
+            monkeypatch.setattr(Children, "_debug", run.debug)
             if resume:
                 return project.pipeline.resume(Display(project.workspace, None), project.pipeline.latest(), debug=True)
             return project.pipeline.start(Display(project.workspace, None), debug=True)
 
-    run.fail, run.fits, run.killed = None, fits, None
+    run.fail, run.fits, run.killed, run.debug = None, fits, None, False
     return run

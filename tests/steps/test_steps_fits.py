@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from mlopsfw.kernel.base.errors import PluginAborted
@@ -70,3 +72,25 @@ def test_a_fit_that_fails_ends_the_step_and_names_fold_and_trainer(bench, valida
     with pytest.raises(Exception, match="fold2 of small: ZeroDivisionError: division by zero"):
         validating()
     assert len(validating.fits) == 2
+
+
+def test_a_debugged_fit_runs_where_a_debugger_stops_and_its_own_error_ends_the_run(bench, validating):
+    validating.debug = True
+    report = bench.value(validating(), "check", "report")
+    assert len(report["folds"]) == 3
+    main = threading.current_thread()
+    seen = []
+
+    def fail(number, *_):
+        seen.append(threading.current_thread() is main)
+        if number == 2:
+            raise ZeroDivisionError("in the second fold")
+
+    bench.edit("mlopsfw.toml", "num_iterations = 3", "num_iterations = 4")
+    validating.fail = fail
+    with pytest.raises(ZeroDivisionError, match="in the second fold"):
+        validating()
+    assert seen == [True, True]
+    validating.fail = None
+    assert len(bench.value(validating(resume=True), "check", "report")["folds"]) == 3
+    assert len(validating.fits) == 3  # the second fold, the third, and half of the rows

@@ -167,6 +167,16 @@ def test_the_last_trainings_are_reckoned_by_the_rows_that_they_learn_from(bench,
     assert shares == [(96 + 120) / (48 + 48)]
 
 
+def test_the_trials_of_a_debugged_search_run_in_this_process_and_the_first_error_ends_it(bench, searching):
+    searching.debug = True
+    assert bench.value(searching(), "fit", "search")["counts"] == {"done": 4}
+    bench.edit("mlopsfw.toml", "num_iterations = 3", "num_iterations = 4")
+    searching.fail = lambda number, *_: 1 / 0 if number == 2 else None
+    with pytest.raises(ZeroDivisionError):
+        searching()
+    assert len(searching.fits) == 2
+
+
 def test_a_grid_tries_every_point_once(bench, searching):
     grid = '"small.num_leaves" = { choices = [2, 4] }, features = { choices = [["a"], ["a", "b"]] }'
     bench.edit("mlopsfw.toml", TOML.partition("space = ")[2].partition("\n")[0], f"{{ {grid} }}")

@@ -86,6 +86,7 @@ class StepContext:
         metrics: Where `log_metric` writes.
         progress_file: Where `progress` leaves its last word for the display.
         launcher: Starts processes of the step on several nodes, if the engine can.
+        debug: Whether a debugger may be at work: the step and its children run in one process, and an exception ends it.
     """
 
     run: str
@@ -103,6 +104,7 @@ class StepContext:
     metrics: MetricSink
     progress_file: Path
     launcher: Launcher | None = None
+    debug: bool = False
     _shown: list[float] = field(default_factory=lambda: [float("-inf")], repr=False)
 
     def load(self, name: str, wanted: Any = None) -> Any:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -33,6 +33,20 @@ if TYPE_CHECKING:
     from mlopsfw.pipeline.run.session import Sessions
 
 
+class _Ended(NamedTuple):
+    """The handle of an attempt that was made in this process."""
+
+    result: StepResult
+
+    def wait(self, timeout: float | None = None) -> StepResult:
+        """Return the result."""
+        del timeout
+        return self.result
+
+    def cancel(self) -> None:
+        """Do nothing: it has ended."""
+
+
 @dataclass(kw_only=True)
 class _Running:
     number: int
@@ -44,7 +58,7 @@ class _Running:
 
 
 class Children:
-    """The children of one attempt of a step.
+    """The children of one attempt of a step. For a debugger they run in its process, one after the other, and an exception passes.
 
     Args:
         execution: The parts that carry out runs.
@@ -66,16 +80,22 @@ class Children:
         self._lost: Counter[int] = Counter()
 
     @property
+    def _debug(self) -> bool:
+        return self._context.debug
+
+    @property
     def slots(self) -> int:
         """How many children can run at once."""
-        return self._workers.engine(self._node.engine).slots
+        return 1 if self._debug else self._workers.engine(self._node.engine).slots
 
     @property
     def resources(self) -> Resources:
         """What each child asks for: what its step asks for, else its share of the cores."""
         asked = self._context.resources
+        if asked.cpus or self._debug:
+            return asked
         cores = self._workers.engine(self._node.engine).capacity(Resources()).cpus
-        return asked if asked.cpus else msgspec.structs.replace(asked, cpus=float(max(1, int(cores / self.slots))))
+        return msgspec.structs.replace(asked, cpus=float(max(1, int(cores / self.slots))))
 
     def key(self, counts: Mapping[str, Any], plugins: Sequence[str]) -> Fingerprint:
         """Return the cache key of a child.
@@ -117,9 +137,10 @@ class Children:
             fingerprint=key.key,
             resources=self.resources,
         )
-        started = StepStarted(step=name, attempt=attempt, inputs=inputs, fingerprint=key.key, engine=self._node.engine)
-        self._append(started)
-        handle = self._workers.engine(self._node.engine).submit(spec)
+        engine = "" if self._debug else self._node.engine
+        self._append(StepStarted(step=name, attempt=attempt, inputs=inputs, fingerprint=key.key, engine=engine))
+        workers = self._workers
+        handle = _Ended(workers.run_here(spec)) if self._debug else workers.engine(engine).submit(spec)
         self._running[number] = _Running(
             number=number, attempt=attempt, given=given, key=key, output=output, handle=handle
         )

@@ -87,7 +87,7 @@ class StepRunner:
         try:
             alone = _shared_process(folders) if shared else _as_if_alone(root, folders)
             with alone as packages, contextlib.nullcontext() if debug or shared else _captured(log):
-                outputs = self._outputs(spec, folder, metrics, packages, launcher)
+                outputs = self._outputs(spec, folder, metrics, packages, launcher, debug=debug)
         except BaseException as error:
             if debug:
                 raise
@@ -106,7 +106,14 @@ class StepRunner:
         )
 
     def _outputs(
-        self, spec: StepSpec, folder: Path, metrics: MetricLog, packages: list[str], launcher: Launcher | None
+        self,
+        spec: StepSpec,
+        folder: Path,
+        metrics: MetricLog,
+        packages: list[str],
+        launcher: Launcher | None,
+        *,
+        debug: bool,
     ) -> dict[str, Artifact]:
         node = self._sessions.graph.nodes[step_of(spec.step)]
         if node.config.python:  # a plugin's step is in no module of the project's
@@ -114,7 +121,8 @@ class StepRunner:
         if spec.joins:
             return Parts(self._values, self._datasets).join(spec.step, spec.outputs, spec.inputs)
         with scratch_folder(self._services.workspace, "step-") as scratch, logging_to(metrics):
-            context = replace(self._context(spec, node, folder, scratch, metrics), launcher=launcher)
+            context = self._context(spec, node, folder, scratch, metrics)
+            context = replace(context, launcher=launcher, debug=debug)
             values = _call(node, context)
             return {name: self._values.store(values[name], f"{spec.step}.{name}") for name in spec.outputs}
 
