@@ -53,6 +53,7 @@ def _run_finished(db: Connection, run: str, event: Event) -> None:
         "UPDATE runs SET status = ?, finished = ?, exit_code = ?, seconds = seconds + ? WHERE run = ?",
         (finished.status, event.time, finished.exit_code, finished.seconds, run),
     )
+    db.execute("UPDATE steps SET status = 'interrupted' WHERE run = ? AND status = 'running'", (run,))
 
 
 def _run_taken_over(db: Connection, run: str, event: Event) -> None:
@@ -74,6 +75,7 @@ def _step_finished(db: Connection, run: str, event: Event) -> None:
         "seconds": finished.seconds,
         "fingerprint": finished.fingerprint,
         "outputs": as_json(finished.outputs),
+        "from_run": None,
     }
     _step(db, run, finished.step, "done", values)
     _metrics(db, run, finished.step, finished.metrics)
@@ -83,11 +85,19 @@ def _step_cached(db: Connection, run: str, event: Event) -> None:
     cached = StepCached.of(event)
     values = {
         "fingerprint": cached.fingerprint,
-        "from_run": cached.from_run,
         "inputs": _references(cached.inputs),
         "outputs": as_json(cached.outputs),
     }
-    _step(db, run, cached.step, "cached", values)
+    if cached.from_run == run and _is_made(db, run, cached.step):
+        upsert(db, "steps", {"run": run, "step": cached.step}, values)
+        return  # an earlier session of this run made it: its metrics and seconds stand
+    db.execute("DELETE FROM metrics WHERE run = ? AND step = ?", (run, cached.step))
+    _step(db, run, cached.step, "cached", {"from_run": cached.from_run, "node": None, "seconds": None, **values})
+
+
+def _is_made(db: Connection, run: str, step: str) -> bool:
+    made = "SELECT 1 FROM steps WHERE run = ? AND step = ? AND status IN ('done', 'cached')"
+    return db.execute(made, (run, step)).fetchone() is not None
 
 
 def _step_failed(db: Connection, run: str, event: Event) -> None:
@@ -132,7 +142,7 @@ _METRICS = Listing(
 INDEX = IndexPart(
     tables=_TABLES,
     listings=(_METRICS,),
-    version=5,
+    version=6,
     changes={
         ("run", RunStarted.type): _run_started,
         ("run", RunFinished.type): _run_finished,

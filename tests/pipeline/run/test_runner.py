@@ -15,6 +15,7 @@ from mlopsfw.kernel.base.errors import ConfigError, Conflict, DataError, Fenced,
 from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.roles.engine import Failure
 from mlopsfw.pipeline.run.display import Display
+from mlopsfw.pipeline.run.events import RunFinished, RunStarted, StepStarted
 from mlopsfw.pipeline.run.retry import pause_before
 from mlopsfw.pipeline.run.runner import Options
 
@@ -118,6 +119,43 @@ def test_a_resumed_run_keeps_what_its_steps_logged_before_and_drops_the_tracebac
         assert view.steps["one"].seconds > 0
         assert project.runs.log(run, "one") == "made one\n"
         assert project.runs.log(run, "two") == ""
+
+
+def test_the_index_says_of_steps_what_the_run_itself_says(bench):
+    says = "def one():\n    import mlopsfw\n    mlopsfw.log_metric('loss', 2.0)\n    return 1\n"
+    bench.write(CHAIN, steps=STEPS.replace("def one(): return 1", says).replace("x + 1", "x + None"))
+    resumed = bench.run().run
+    bench.edit("steps.py", "x + None", "x + 1")
+    bench.resume()
+    cached = bench.run().run
+    with bench.open() as project:
+        for run in (resumed, cached):
+            view = project.runs.get(run)
+            query = "SELECT step, status, seconds, from_run FROM steps WHERE run = ?"
+            indexed = {row["step"]: row for row in project.index.query(query, [run])}
+            assert {name: step.status for name, step in view.steps.items()} == {
+                name: row["status"] for name, row in indexed.items()
+            }
+            assert [step.seconds for step in view.steps.values()] == [
+                indexed[name]["seconds"] or 0.0 for name in view.steps
+            ]
+            assert [step.from_run or None for step in view.steps.values()] == [
+                indexed[name]["from_run"] for name in view.steps
+            ]
+        metrics = project.index.query("SELECT run, value FROM metrics")
+        assert metrics == [{"run": resumed, "value": 2.0}]
+
+
+def test_a_step_that_ran_when_its_run_ended_is_interrupted_in_the_index_too(project):
+    stream = project.ledger.stream("run/a")
+    for record in (
+        RunStarted(),
+        StepStarted(step="one", attempt=1, inputs={}, fingerprint=""),
+        RunFinished(status="interrupted", exit_code=130, seconds=1.0),
+    ):
+        stream.append(record)
+    assert project.index.query("SELECT status FROM steps") == [{"status": "interrupted"}]
+    assert project.runs.get("a").steps["one"].status == "interrupted"
 
 
 def test_a_step_that_is_never_cached_is_not_run_again_by_resume(bench):
