@@ -263,7 +263,7 @@ def _python() -> Iterator[str]:
 
 
 def _name(name: str, value: Any, *, full: bool) -> str:
-    line = (inspect.getdoc(value) or "").partition("\n")[0] if callable(value) else ""
+    line = (inspect.getdoc(value) or "").partition("\n")[0] if callable(value) and get_origin(value) is None else ""
     if full and inspect.isfunction(value):
         return f"\n### `{name}{signature(value)}`\n\n{markdown(inspect.getdoc(value) or '')}\n"
     if full and inspect.isclass(value):

@@ -90,6 +90,7 @@ from mlopsfw.kernel.roles.training import (
 )
 from mlopsfw.models.bundle.files import read_listed, read_model
 from mlopsfw.pipeline.graph.attempts import NEVER_BEGAN, thread_limits
+from mlopsfw.pipeline.graph.import_path import build_object, import_object
 from mlopsfw.pipeline.graph.options import check_options
 from mlopsfw.pipeline.graph.parts import (
     Alerts,
@@ -102,7 +103,6 @@ from mlopsfw.pipeline.graph.parts import (
     Trainers,
 )
 from mlopsfw.pipeline.graph.step import BundleFolder, StepContext
-from mlopsfw.training.import_path import build_object, import_object
 
 __all__ = [
     "API_VERSION",

@@ -10,6 +10,7 @@ from mlopsfw.cli.model_import import import_model
 from mlopsfw.cli.output import emit_json, json_option, pass_project, pass_snapshot, printable, table
 from mlopsfw.cli.output_file import OutputFile, write_file
 from mlopsfw.lineage.references import parse_reference
+from mlopsfw.pages.values import number_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +59,7 @@ def _row(version: ModelVersion) -> dict[str, Any]:
         "model": version.name,
         "version": version.version,
         "aliases": ", ".join(version.aliases),
-        "metrics": " ".join(f"{name}={value:.4g}" for name, value in numbers),
+        "metrics": " ".join(f"{name}={number_text(value)}" for name, value in numbers),
         "run": version.run,
         "data": ", ".join(ref.removeprefix("data:/") for ref in version.datasets),
         "approved": ", ".join(approval.actor for approval in version.approvals),

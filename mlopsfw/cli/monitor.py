@@ -9,6 +9,7 @@ import click
 
 from mlopsfw.cli.output import emit_json, json_option, pass_project, printable, table
 from mlopsfw.cli.output_file import OutputFile, write_file
+from mlopsfw.pages.values import number_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,7 +126,7 @@ def _show(examined: Sequence[Examined], *, as_json: bool) -> None:
         for why, count in report.labels_aside.items():
             click.echo(f"{count:,} labels were left out: {why}")
         if report.metrics:
-            click.echo("  ".join(f"{name} {value:.4g}" for name, value in report.metrics.items()))
+            click.echo("  ".join(f"{name} {number_text(value)}" for name, value in report.metrics.items()))
         if report.columns:
             table([{**c, "drifted": "yes" if c["drifted"] else ""} for c in report.columns], _COLUMNS)
         for finding in report.findings:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TextIO, TypeVar
 
 import click
 
+from mlopsfw.pages.values import number_text
 from mlopsfw.pipeline.run.terminal import can_write
 
 if TYPE_CHECKING:
@@ -222,7 +223,7 @@ def _cell(value: Any) -> str:
     if value is None:
         return "–"
     if isinstance(value, float):
-        return f"{value:{'.15g' if value.is_integer() else '.4g'}}"  # a count keeps its digits
+        return number_text(value)
     if isinstance(value, list | tuple):
         return ", ".join(map(_cell, value))
     return printable(str(value))

@@ -11,6 +11,7 @@ import msgspec
 from mlopsfw.cli.output import emit_json, json_option, pass_snapshot, table
 from mlopsfw.cli.output_file import OutputFile, write_file
 from mlopsfw.kernel.base.errors import UnknownName
+from mlopsfw.pages.values import number_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,7 +71,7 @@ def show_trials(listed: list[Trial], most: int) -> None:
 
 
 def _short(name: str, value: object) -> str:
-    return f"{name.partition('.')[2] or name}={f'{value:.4g}' if isinstance(value, float) else value}"
+    return f"{name.partition('.')[2] or name}={number_text(value) if isinstance(value, float) else value}"
 
 
 def _trials(project: Project, run_id: str, name: str) -> list[Trial]:

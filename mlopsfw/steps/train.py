@@ -12,6 +12,7 @@ from mlopsfw.kernel.roles.hookspecs import hookimpl
 from mlopsfw.kernel.roles.provider import Provider
 from mlopsfw.kernel.roles.step import Step
 from mlopsfw.kernel.roles.training import TrainingData, TrainingTask
+from mlopsfw.pages.values import number_text
 from mlopsfw.pipeline.graph.step import BundleFolder, StepContext
 from mlopsfw.training.search.settings import Tune
 
@@ -153,7 +154,7 @@ def _report(context: StepContext, trained: TrainedModel) -> None:
     )
     facts = ", ".join(f"{name} {trained.facts[name]}" for name in names if name in trained.facts)
     context.log(f"trained: {facts}")
-    context.log(", ".join(f"{name} {value:.4g}" for name, value in trained.metrics.items()))
+    context.log(", ".join(f"{name} {number_text(value)}" for name, value in trained.metrics.items()))
 
 
 def build(params: FitParams, _host: Host) -> Step:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from mlopsfw.pages.values import number_text
+
 if TYPE_CHECKING:
     from mlopsfw.kernel.roles.bundle import Manifest, OutputColumn, SignatureColumn
     from mlopsfw.kernel.roles.training import TrainingTask
@@ -105,7 +107,7 @@ def type_text(column: SignatureColumn) -> str:
 def _numbers(values: object) -> list[tuple[object, str]]:
     if not isinstance(values, Mapping):
         return []
-    return [(name, f"{value:.4g}") for name, value in values.items() if isinstance(value, int | float)]
+    return [(name, number_text(value)) for name, value in values.items() if isinstance(value, int | float)]
 
 
 def _plain(values: object) -> list[tuple[object, Any]]:

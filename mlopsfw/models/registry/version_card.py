@@ -19,6 +19,7 @@ from mlopsfw.models.registry.card_concerns import (
 )
 from mlopsfw.models.registry.card_layout import Card, Paragraph, Section, Table
 from mlopsfw.models.registry.versions import ModelVersion
+from mlopsfw.pages.values import number_text
 
 if TYPE_CHECKING:
     from mlopsfw.data.datasets import Datasets
@@ -174,11 +175,11 @@ def manifest_of(blobs: BlobStore, version: ModelVersion) -> Manifest | None:
 
 
 def flat(tree: Any, above: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every value of nested metrics by its path, numbers to six digits, or to three with their intervals."""
+    """Yield every value of nested metrics by its path, fractions to six digits, or to three with their intervals."""
     if text := interval_text(tree):
         yield above, text
     elif isinstance(tree, Mapping):
         for name, value in tree.items():
             yield from flat(value, f"{above}.{name}" if above else str(name))
     else:
-        yield above, f"{tree:.6g}" if isinstance(tree, float) else tree
+        yield above, number_text(tree, 6) if isinstance(tree, float) else tree

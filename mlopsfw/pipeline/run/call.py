@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from mlopsfw.kernel.base.errors import DataError, UsageError
-from mlopsfw.kernel.base.ids import nearest
+from mlopsfw.kernel.base.errors import DataError
+from mlopsfw.pipeline.graph.import_path import import_object
 from mlopsfw.pipeline.values.codec import type_name
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ CONTEXT = "context"
 
 def call_function(node: Node, context: StepContext) -> Any:
     """Import the step's function and call it with its inputs, params and, if it asks, the context."""
-    function = import_function(node.config.python)
+    function = import_object(node.config.python, "python")
     signature = inspect.signature(function)
     wanted = {name: annotated_type(function, p.annotation) for name, p in signature.parameters.items()}
     arguments: dict[str, Any] = {name: context.load(name, wanted.get(name)) for name in node.inputs}
@@ -28,25 +27,6 @@ def call_function(node: Node, context: StepContext) -> Any:
     if CONTEXT in signature.parameters and CONTEXT not in arguments:
         arguments[CONTEXT] = context
     return function(**arguments)
-
-
-def import_function(target: str) -> Callable[..., Any]:
-    """Return the function `module:function`. Raise `UsageError` if the module has no such function."""
-    module_name, _, path = target.partition(":")
-    top = module_name.partition(".")[0]
-    try:
-        found: Any = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise
-        hint = f"Where the step runs, install the package that provides {top!r}."
-        raise UsageError(f"there is no module {error.name!r} for {target!r}", hint=hint) from error
-    for part in path.split("."):
-        if not hasattr(found, part):
-            raise UsageError(f"{module_name} has no {part!r}", hint=nearest(part, dir(found)))
-        found = getattr(found, part)
-    function: Callable[..., Any] = found
-    return function
 
 
 def annotated_type(function: Callable[..., Any], annotation: Any) -> str:

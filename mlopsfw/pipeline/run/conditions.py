@@ -11,7 +11,7 @@ from typing import Any
 
 from mlopsfw.kernel.base.errors import UsageError
 from mlopsfw.kernel.base.ids import nearest
-from mlopsfw.pipeline.run.runs_page import text_of_value
+from mlopsfw.pages.values import text_of_value
 
 Record = Mapping[str, Any]
 

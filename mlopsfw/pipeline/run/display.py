@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TextIO
 
+from mlopsfw.pages.values import number_text
 from mlopsfw.pipeline.graph.partnames import is_part, step_of
 from mlopsfw.pipeline.run.metrics import newest_of_log
 from mlopsfw.pipeline.run.terminal import writable
@@ -63,7 +64,7 @@ class Display:
         if self._counted(name, 0):
             return
         own_first = sorted(result.metrics.items(), key=lambda each: "." in each[0])  # before those of its parts
-        numbers = [f"{key}={_short(value)}" for key, value in own_first[:4] if isinstance(value, int | float)]
+        numbers = [f"{key}={number_text(value)}" for key, value in own_first[:4] if isinstance(value, int | float)]
         self._step(
             "done",
             name,
@@ -126,7 +127,7 @@ class Display:
     def _metrics(self, run: str, name: str) -> str:
         """Return the newest value of the metrics that a step logged last; empty from another machine."""
         newest = newest_of_log(self._workspace.state / "runs" / run / name)
-        return "".join(f" {_printable(metric.name)}={_short(metric.number)}" for metric in newest[:3])
+        return "".join(f" {_printable(metric.name)}={number_text(metric.number)}" for metric in newest[:3])
 
     def _step(self, mark: str, name: str, seconds: str, text: str) -> None:
         sign, colour = _MARKS[mark]
@@ -144,11 +145,6 @@ class Display:
         if self._stream is not None:
             self._stream.write(writable(text, self._stream))
             self._stream.flush()
-
-
-def _short(value: float) -> str:
-    """Return a number to four digits, a whole one with all of its digits."""
-    return f"{value:{'.15g' if float(value).is_integer() else '.4g'}}"
 
 
 def _duration(seconds: float) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlopsfw.pages import escape, framed
+from mlopsfw.pages.values import number_text
 from mlopsfw.pipeline.run.record import artifacts_of, results_of
 from mlopsfw.pipeline.run.system import PREFIX
 from mlopsfw.pipeline.values.figures import SHOWN
@@ -165,4 +166,4 @@ def _table(word: str, views: Sequence[RunView], columns: Sequence[Mapping[str, A
 
 
 def _text(value: object) -> str:
-    return "–" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+    return "–" if value is None else number_text(value, 6) if isinstance(value, float) else str(value)

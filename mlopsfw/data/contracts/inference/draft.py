@@ -14,6 +14,7 @@ from mlopsfw.data.contracts.inference.relations import find_relations
 from mlopsfw.data.contracts.inference.rounding import outward, rounded_down, rounded_up
 from mlopsfw.data.contracts.inference.shapes import find_pattern
 from mlopsfw.data.contracts.model import ColumnRules, Contract, Distribution, Kind, Order, TableRules
+from mlopsfw.pages.values import number_text
 
 if TYPE_CHECKING:
     import polars as pl
@@ -72,7 +73,7 @@ def _note(column: ColumnProfile, *, hidden: bool) -> str:
 
 
 def _short(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return number_text(value, 6) if isinstance(value, float) else str(value)
 
 
 def _personal(column: ColumnProfile) -> ColumnRules:

@@ -1,5 +1,5 @@
 """The page of a list of runs."""
 
-from mlopsfw.pipeline.run.runs_page.page import runs_page, text_of_value
+from mlopsfw.pipeline.run.runs_page.page import runs_page
 
-__all__ = ["runs_page", "text_of_value"]
+__all__ = ["runs_page"]

@@ -6,9 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-import msgspec
-
 from mlopsfw.pages import escape, framed
+from mlopsfw.pages.values import text_of_value
 
 _FACTS = ("run", "name", "status", "started", "seconds", "actor")
 _MOST = 20  # columns of metrics, and of parameters, by default
@@ -65,12 +64,3 @@ def _line(row: Sequence[Any], folder: str) -> str:
     run = escape(str(row[0]))
     link = f'<a href="{escape(quote(folder))}/{quote(str(row[0]))}.html">{run}</a>' if folder else run
     return f"<tr><td>{link}{''.join(f'<td>{escape(text_of_value(value))}' for value in row[1:])}</tr>"
-
-
-def text_of_value(value: Any) -> str:
-    """Return a value as a cell shows it; `page.js` does the same."""
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()

@@ -6,9 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import msgspec
-
 from mlopsfw.pages import escape
+from mlopsfw.pages.values import text_of_value
 
 WIDTH, HEIGHT, TOP, BASE, LEFT, RIGHT = 320, 170, 10, 138, 58, 312
 _DECADES = 100.0  # ratio of the largest to the smallest value beyond which an axis is logarithmic
@@ -62,9 +61,7 @@ def axis_of(values: Sequence[Any]) -> Axis:
 
 def label(value: Any) -> str:
     """Return a value as an axis and a table show it."""
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return "null" if value is None else text_of_value(value, 4)
 
 
 def plot(title: str, across: Axis, up: Axis, marks: str, below: str = "") -> str:

@@ -1,4 +1,4 @@
-"""What a trainer's options name by `module:name`: a class or function of the project or of an installed package."""
+"""What a step's `python` or a plugin's option names by `module:name`: a class or function of the project or of an installed package."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def import_object(target: str, key: str) -> Any:
         key: The option that has it, for messages.
 
     Raises:
-        UsageError: It names none, or its module cannot be found.
+        UsageError: It names none, or its module, or one that it imports, cannot be found. What else the import raises passes.
     """
     module_name, _, path = target.partition(":")
     if not all(part.isidentifier() for part in (*module_name.split("."), *path.split("."))):
@@ -28,8 +28,10 @@ def import_object(target: str, key: str) -> Any:
     try:
         value: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        message = f"{key} = {target!r}: there is no module {error.name!r}"
-        raise UsageError(message, hint="Write `module:name`.") from error
+        if error.name is None:  # the module's own words
+            raise
+        hint = f"Correct the name, or install the package that provides {error.name!r} where the step runs."
+        raise UsageError(f"{key} = {target!r}: there is no module {error.name!r}", hint=hint) from error
     for part in path.split("."):
         if not hasattr(value, part):
             raise UsageError(f"{key} = {target!r}: {module_name} has no {part!r}", hint=nearest(part, dir(value)))
