@@ -141,9 +141,12 @@ class StepContext:
         print(text, flush=True)  # noqa: T201 - the worker's standard output is the step's log
 
 
+_ROUNDING = 1e-6  # of a share that a loop adds up: it ends no training
+
+
 def _checked_share(phase: object, share: object) -> float:
-    if isinstance(phase, str) and isinstance(share, Real) and 0 <= (number := float(share)) <= 1:
-        return number
+    if isinstance(phase, str) and isinstance(share, Real) and -_ROUNDING <= (number := float(share)) <= 1 + _ROUNDING:
+        return min(max(number, 0.0), 1.0)
     raise UsageError(
         f"progress({phase!r:.80}, {share!r:.80}) is no phase and share of it",
         hint='Write progress("fitting", done / all), a share from 0 to 1.',

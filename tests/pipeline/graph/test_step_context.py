@@ -33,5 +33,12 @@ def test_any_real_number_from_0_to_1_is_a_share(share, shown, tmp_path):
     assert (tmp_path / "progress.json").read_text() == f'["fitting",{shown}]'
 
 
+def test_what_a_sum_of_shares_rounds_beyond_1_is_1(tmp_path):
+    share = sum([0.1] * 3) / 0.3
+    assert share > 1
+    context(tmp_path / "progress.json").progress("fitting", share)
+    assert (tmp_path / "progress.json").read_text() == '["fitting",1.0]'
+
+
 def test_progress_that_cannot_be_written_ends_no_step(tmp_path):
     context(tmp_path / "gone" / "progress.json").progress("fitting", 0.5)
