@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.base import is_classifier, is_regressor
 from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import StackingClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
@@ -74,8 +75,16 @@ def _check(made: Any, target: str) -> None:
             f"{target} gives a {type(made).__name__}, which is no classifier and no regressor of scikit-learn",
             hint="End a Pipeline with one. For other models write a trainer: mlopsfw plugins new trainer NAME.",
         )
-    if is_classifier(made) and not hasattr(made, "predict_proba"):
+    if is_classifier(made) and not _gives_probabilities(made):
         raise UsageError(
             f"{target} gives a {type(made).__name__}, which has no predict_proba",
             hint="Wrap it: sklearn.calibration.CalibratedClassifierCV(…) gives probabilities.",
         )
+
+
+def _gives_probabilities(estimator: Any) -> bool:
+    while isinstance(estimator, Pipeline):
+        estimator = estimator.steps[-1][1]
+    # `fit` makes the default final estimator, a logistic regression; scikit-learn denies predict_proba until then.
+    by_default = isinstance(estimator, StackingClassifier) and estimator.final_estimator is None
+    return by_default or hasattr(estimator, "predict_proba")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,10 +15,10 @@ import skl2onnx
 from onnx import TensorProto, helper, numpy_helper
 from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, StringTensorType
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.pipeline import Pipeline
 
 from mlopsfw.roles import TASK_OUTPUTS
+from mlopsfw_trainer_sklearn.converters import converters
 
 if TYPE_CHECKING:
     from mlopsfw.roles import SignatureColumn
@@ -59,7 +59,7 @@ def convert(estimator: Any, task: str, inputs: Sequence[SignatureColumn], width:
                 "model",
                 types,
                 options=options,
-                custom_conversion_functions=_converters(),
+                custom_conversion_functions=converters(),
             )
     except Exception as error:  # skl2onnx's errors share no base
         raise ConversionRefused(f"skl2onnx does not convert it: {_first_line(error)}") from error
@@ -148,47 +148,14 @@ def _with_output(model: onnx.ModelProto, task: str) -> onnx.ModelProto:
     kind, shape = graph.output[-1].type.tensor_type.elem_type, [None, 1]
     if task == "binary":
         graph.initializer.append(numpy_helper.from_array(np.array([1], dtype=np.int64), "second"))
-        graph.node.append(helper.make_node("Gather", ["raw", "second"], [name], axis=1))
+        graph.node.append(helper.make_node("Gather", ["raw", "second"], ["chosen"], axis=1))
     elif task == "multiclass":
         kind, shape = TensorProto.FLOAT, [None, None]
-        graph.node.append(helper.make_node("Cast", ["raw"], [name], to=TensorProto.FLOAT))
-    else:
-        graph.node.append(helper.make_node("Identity", ["raw"], [name]))
+    # Nodes of trees and support vectors answer in float32, although skl2onnx declares the type of the inputs.
+    graph.node.append(helper.make_node("Cast", ["chosen" if task == "binary" else "raw"], [name], to=kind))
     del graph.output[:]
     graph.output.append(helper.make_tensor_value_info(name, kind, shape))
     return model
-
-
-def _converters() -> Mapping[Any, Any]:
-    """Return skl2onnx's converters of histogram boosting, which write truth values where onnx takes integers."""
-    from skl2onnx._supported_operators import sklearn_operator_name_map
-    from skl2onnx.common._registration import get_converter
-
-    def wrapped(kind: type) -> Any:
-        converter = get_converter(sklearn_operator_name_map[kind])
-        return lambda scope, operator, container: converter(scope, operator, _Integers(container))
-
-    return {kind: wrapped(kind) for kind in (HistGradientBoostingClassifier, HistGradientBoostingRegressor)}
-
-
-class _Integers:
-    """A container of skl2onnx whose nodes get integers for truth values."""
-
-    def __init__(self, container: Any) -> None:
-        self._container = container
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._container, name)
-
-    def add_node(self, kind: str, inputs: Any, outputs: Any, **attributes: Any) -> None:
-        """Add a node."""
-        plain = {
-            name: [int(each) if isinstance(each, bool | np.bool_) else each for each in value]
-            if isinstance(value, list)
-            else value
-            for name, value in attributes.items()
-        }
-        self._container.add_node(kind, inputs, outputs, **plain)
 
 
 def _texts(series: pl.Series) -> np.ndarray:

@@ -13,10 +13,17 @@ import numpy as np
 import polars as pl
 import pytest
 from scipy.sparse import csr_matrix, save_npz
+from sklearn import ensemble
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor, RandomForestClassifier
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    StackingClassifier,
+)
 from sklearn.feature_extraction import FeatureHasher
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
@@ -165,6 +172,38 @@ def test_linear_models_are_kept_as_onnx_in_float64(kind, tmp_path):
     else:
         classes = np.array(loaded.manifest.classes)
         assert (classes[answer.argmax(axis=1) if answer.ndim > 1 else (answer > 0.5).astype(int)] == expected).all()
+
+
+DECIMALS = pl.DataFrame(
+    {"price": [round(7 + each * 0.013, 2) for each in range(600)] * 2, "binary": [0, 1, 1] * 400}
+).with_columns(
+    price=pl.when(pl.int_range(1200) % 7 == 0).then(None).otherwise("price"),
+    regression=pl.col("price").fill_null(8.0) ** 2,
+)
+
+
+def scaled(kind):
+    return make_pipeline(SimpleImputer(), StandardScaler(), getattr(ensemble, kind)())
+
+
+@pytest.mark.parametrize("kind", ["RandomForest", "HistGradientBoosting", "GradientBoosting"])
+@pytest.mark.parametrize("task", ["binary", "regression"])
+def test_trees_behind_an_imputer_and_a_scaler_are_kept_in_float64(kind, task, tmp_path):
+    kind += "Classifier" if task == "binary" else "Regressor"
+    wanted = training_task(task, exclude=(), features=("price",))
+    facts = fit(tmp_path, trainer("scaled", params={"kind": kind}), wanted, DECIMALS).facts
+    assert (facts["format"], facts["precision"]) == ("onnx", "float64")
+
+
+def stacked():
+    return make_pipeline(StackingClassifier([("line", LogisticRegression())], cv=2))
+
+
+def test_a_stack_with_the_default_last_estimator_gives_probabilities(tmp_path):
+    assert (
+        fit(tmp_path, trainer("stacked"), training_task("binary", exclude=()), rows_of("binary")).facts["format"]
+        == "onnx"
+    )
 
 
 def test_the_loss_of_float32_is_shown(tmp_path):
