@@ -1,6 +1,6 @@
 """`OutputFile`: the type of an option that names a file to write. A place that cannot be written is refused before the verb begins.
 
-`write_file` writes it: whole, or not at all.
+`write_file` writes it: whole, or not at all. `write_frames` writes rows.
 """
 
 from __future__ import annotations
@@ -8,9 +8,16 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from mlopsfw.cli.output import document
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 class OutputFile(click.ParamType[Path]):
@@ -72,3 +79,15 @@ def write_file(file: Path, text: str) -> None:
         raise
     finally:
         part.unlink(missing_ok=True)
+
+
+def write_frames(frames: Iterator[pl.DataFrame], out: Path | None) -> None:
+    """Write rows to a file by its suffix and say how many, or print them as JSON lines."""
+    from mlopsfw.models.bundle.row_file import check_writable, write_rows
+
+    if out is not None:
+        click.echo(f"{write_rows(frames, out)} rows in {out}")
+        return
+    for frame in frames:
+        check_writable(frame.schema, None)
+        document(frame.write_ndjson(), nl=False)

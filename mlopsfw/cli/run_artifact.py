@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlopsfw.cli.output import document, emit_json, keep_stdout_for_documents, pass_snapshot
-from mlopsfw.cli.output_file import OutputFile, write_file
+from mlopsfw.cli.output import emit_json, keep_stdout_for_documents, pass_snapshot
+from mlopsfw.cli.output_file import OutputFile, write_file, write_frames
 from mlopsfw.kernel.base.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def get(project: Project, reference: str, *, out: Path | None) -> None:
     if out is None:
         keep_stdout_for_documents()
     if artifact.kind in ("table", "dataset"):
-        _rows(_frames(project, artifact), out)
+        write_frames(_frames(project, artifact), out)
     elif artifact.kind == "json":
         _json(project.values.load(artifact), out)
     elif artifact.kind == "model":
@@ -60,17 +60,6 @@ def _frames(project: Project, artifact: Artifact) -> Iterator[pl.DataFrame]:
 
     handle = project.values.load(artifact, TrainingData)
     yield from (pl.DataFrame(batch) for batch in handle.batches())
-
-
-def _rows(frames: Iterator[pl.DataFrame], out: Path | None) -> None:
-    from mlopsfw.models.bundle.row_file import check_writable, write_rows
-
-    if out is not None:
-        click.echo(f"{write_rows(frames, out)} rows in {out}")
-        return
-    for frame in frames:
-        check_writable(frame.schema, None)
-        document(frame.write_ndjson(), nl=False)
 
 
 def _json(value: Any, out: Path | None) -> None:

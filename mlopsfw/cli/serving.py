@@ -9,7 +9,6 @@ import click
 
 from mlopsfw.cli.number import Number
 from mlopsfw.cli.output import (
-    document,
     emit_json,
     json_option,
     keep_stdout_for_documents,
@@ -17,7 +16,7 @@ from mlopsfw.cli.output import (
     pass_project,
     table,
 )
-from mlopsfw.cli.output_file import OutputFile
+from mlopsfw.cli.output_file import OutputFile, write_frames
 from mlopsfw.cli.sources import csv_options, sheet_option
 from mlopsfw.operations.installation import require_tables
 
@@ -250,7 +249,7 @@ def predict(
     The columns of a CSV file take their types from the model's signature: a text feature keeps 00501, and NA in a numeric
     feature is a missing value.
     """
-    from mlopsfw.models.bundle.row_file import check_writable, write_rows
+    from mlopsfw.models.bundle.row_file import check_writable
     from mlopsfw.models.bundle.scoring import Extras
 
     check_writable({}, out)
@@ -263,9 +262,4 @@ def predict(
         check = lambda columns: check_writable(columns, out)  # noqa: E731
         score = project.scorer.score_file
         frames = iter([score(model, file, csv, sheet, check, flat=flat, extras=Extras(alpha, explain))])
-    if out is not None:
-        click.echo(f"{write_rows(frames, out)} rows in {out}")
-        return
-    for frame in frames:
-        check_writable(frame.schema, None)
-        document(frame.write_ndjson(), nl=False)
+    write_frames(frames, out)
