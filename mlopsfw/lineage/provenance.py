@@ -63,9 +63,3 @@ def installed(blobs: Blobs, provenance: Provenance) -> dict[str, str]:
     if not provenance.environment:
         return {}
     return msgspec.json.decode(blobs.get(provenance.environment), type=dict[str, str])
-
-
-def uncommitted(blobs: Blobs, provenance: Provenance) -> str:
-    """Return the recorded difference to the commit, as git wrote it; empty where there was none."""
-    blob = provenance.code.get("diff", "")
-    return blobs.get(blob).decode("utf-8", "replace") if blob else ""

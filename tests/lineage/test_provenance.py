@@ -28,22 +28,26 @@ def repository(project):
     return git("rev-parse", "HEAD")
 
 
+def _patch(project):
+    """Return what was not committed, as git wrote it."""
+    return project.blobs.get(provenance.capture(project.root, project.blobs).code["diff"]).decode()
+
+
 def test_a_clean_repository_is_told_by_its_commit_alone(project, repository):
     assert provenance.capture(project.root, project.blobs).code == {"commit": repository}
 
 
 def test_what_was_not_committed_is_kept_as_a_blob(project, repository):
     (project.root / "train.py").write_text("rate = 2\n")
-    found = provenance.capture(project.root, project.blobs)
-    assert found.code["commit"] == repository
-    assert "+rate = 2" in provenance.uncommitted(project.blobs, found)
+    assert provenance.capture(project.root, project.blobs).code["commit"] == repository
+    assert "+rate = 2" in _patch(project)
 
 
 def test_a_file_that_was_never_added_is_kept_too_unless_it_is_ignored(project, repository):
     (project.root / "features.py").write_text("width = 8\nlast = 9")
     (project.root / "notes.tmp").write_text("ignored")
     (project.root / ".git" / "info" / "exclude").write_text("*.tmp\n")
-    found = provenance.uncommitted(project.blobs, provenance.capture(project.root, project.blobs))
+    found = _patch(project)
     assert "+++ b/features.py" in found
     assert "+width = 8" in found
     assert "+last = 9\n\\ No newline at end of file\n" in found
@@ -54,7 +58,7 @@ def test_of_a_new_file_that_is_no_code_only_the_digest_is_kept(project, reposito
     (project.root / "people.csv").write_text("name\nAda\n")
     (project.root / "odd.py").write_bytes(b"\xff")
     (project.root / "rows.csv").write_bytes(b"1\n" * (1 << 20))
-    found = provenance.uncommitted(project.blobs, provenance.capture(project.root, project.blobs)).splitlines()
+    found = _patch(project).splitlines()
     rows = sha256(b"name\nAda\n").hexdigest()
     odd = sha256(b"\xff").hexdigest()
     assert found == [
@@ -66,7 +70,7 @@ def test_of_a_new_file_that_is_no_code_only_the_digest_is_kept(project, reposito
 
 def test_a_new_file_can_be_put_back_from_what_was_kept(project, repository, tmp_path):
     (project.root / "features.py").write_text("width = 8\n")
-    patch = provenance.uncommitted(project.blobs, provenance.capture(project.root, project.blobs))
+    patch = _patch(project)
     (tmp_path / "p.diff").write_text(patch)
     (project.root / "features.py").unlink()
     subprocess.run(["git", "apply", str(tmp_path / "p.diff")], cwd=project.root, check=True)
@@ -74,9 +78,7 @@ def test_a_new_file_can_be_put_back_from_what_was_kept(project, repository, tmp_
 
 
 def test_outside_of_a_repository_there_is_no_code_state(project):
-    found = provenance.capture(project.root, project.blobs)
-    assert found.code == {}
-    assert provenance.uncommitted(project.blobs, found) == ""
+    assert provenance.capture(project.root, project.blobs).code == {}
 
 
 def test_the_environment_lists_what_is_installed(project):
