@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
-from mlopsfw.kernel.base.errors import UnknownName, UsageError
-from mlopsfw.kernel.base.ids import nearest
+from mlopsfw.kernel.base.errors import UnknownName
 from mlopsfw.kernel.roles.hookspecs import hookimpl
 from mlopsfw.kernel.roles.provider import Provider
 from mlopsfw.kernel.roles.step import Step
@@ -19,9 +18,16 @@ from mlopsfw.models.disturbances import Kind
 from mlopsfw.models.money import MONEY, value_text
 from mlopsfw.pipeline.graph.options import check_options
 from mlopsfw.pipeline.graph.step import StepContext
+from mlopsfw.steps.comparison import (
+    add_intervals,
+    baselines,
+    compare_with_baselines,
+    compare_with_champion,
+    interval_of_gain,
+)
 from mlopsfw.steps.concerns import Bias, bias_of, columns, log_bias, speed_of
 from mlopsfw.steps.disturbed import log_disturbed
-from mlopsfw.steps.scored import Scored, clusters_of, rows_with_label, score, weights_of
+from mlopsfw.steps.scored import Scored, clusters_of, score
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,8 +37,6 @@ if TYPE_CHECKING:
     from mlopsfw.models.bundle import BundleStore
     from mlopsfw.models.metrics import MetricSet
     from mlopsfw.models.registry import Registry
-
-_MANY = 20_000  # rows from which on the jackknife stands for the bootstrap
 
 
 class EvaluateParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -91,12 +95,12 @@ def _run(
     name = params.metric or metrics.primary(bundle.manifest.task)
     subject = {"bundle": context.inputs["model"].blob, "rows": model.rows.height}
     result: dict[str, Any] = {**subject, **_quality(metrics, params, model)}
-    _add_intervals(metrics, {name, MONEY}, model, clusters, result)
+    add_intervals(metrics, {name, MONEY}, model, clusters, result)
     if "train" in context.inputs:
-        rivals = _baselines(model, context.load("train"), params.weight)
+        rivals = baselines(model, context.load("train"), params.weight)
         result["baseline"] = {each: rival.evaluate(metrics) for each, rival in rivals.items()}
         if against := compare_with_baselines(metrics, name, result):
-            against |= _interval(metrics, name, (model, rivals[against["baseline"]]), clusters)
+            against |= interval_of_gain(metrics, name, (model, rivals[against["baseline"]]), clusters)
         result["against_baseline"] = against
     result |= _concerns(params, metrics, name, model, clusters)
     wired, champion = context.inputs.get("champion"), None
@@ -104,7 +108,7 @@ def _run(
         other = bundles.open(context.blobs.get_folder(digest, context.scratch / "champion"))
         scored = score(other, model.rows, params.weight)
         champion = {"bundle": digest, "rows": scored.rows.height, **_quality(metrics, params, scored)}
-        result["compare"] = _compare(metrics, name, (result, champion), (model, scored), clusters)
+        result["compare"] = compare_with_champion(metrics, name, (result, champion), (model, scored), clusters)
     elif params.champion:
         result["compare"] = None  # there is none yet, and a gate may rely on it
     _report(context, result)
@@ -145,35 +149,6 @@ def _noted(context: StepContext, metrics: Mapping[str, Any]) -> Artifact:
     return msgspec.structs.replace(stored, meta={**stored.meta, "note": metrics["against_baseline"]["says"]})
 
 
-def _baselines(model: Scored, train: Any, weight: str) -> dict[str, Scored]:
-    """Return the model's rows with the answers of each baseline in place of its own."""
-    from mlopsfw.training.baselines import majority, regression
-
-    manifest = model.bundle.manifest
-    learned, known = rows_with_label(model.bundle, train, "training rows")
-    weights = weights_of(learned, weight if weight in learned.columns else "")
-    always = majority(known, len(manifest.classes), model.rows.height, weights)
-    fitted = regression(manifest, learned, known, model.rows)
-    name = "linear" if manifest.task == "regression" else "logistic"
-    main = manifest.outputs[0].name
-    answers = {"majority": always} | ({} if fitted is None else {name: fitted})
-    return {each: model._replace(outputs={main: answer}) for each, answer in answers.items()}
-
-
-def compare_with_baselines(metrics: MetricSet, metric: str, result: Mapping[str, Any]) -> dict[str, Any]:
-    """Compare the model with the best of the baselines. Values that are equal to three digits are a tie."""
-    rivals = {name: found[metric] for name, found in result["baseline"].items() if metric in found}
-    if metric not in result or not rivals:
-        return {}
-    best = (max if metrics[metric].higher_is_better else min)(rivals, key=rivals.__getitem__)
-    own, other = float(result[metric]), float(rivals[best])
-    gain = metrics.gain(metric, own, other)
-    verdict = "tied" if f"{own:.3g}" == f"{other:.3g}" else "better" if gain > 0 else "worse"
-    word = "as good as" if verdict == "tied" else f"{verdict} than"
-    says = f"the model ({metric} {own:.3g}) is {word} the {best} baseline ({other:.3g})"
-    return {"metric": metric, "baseline": best, "verdict": verdict, "gain": gain, "says": says}
-
-
 def _segments(metrics: MetricSet, params: EvaluateParams, model: Scored) -> dict[str, Any]:
     from mlopsfw.models.evaluation import by_segment
 
@@ -181,83 +156,6 @@ def _segments(metrics: MetricSet, params: EvaluateParams, model: Scored) -> dict
     columns(rows, params.segments, "segments")
     score = partial(model.evaluate, metrics)
     return {name: by_segment(rows[name], score, fewest=params.min_rows) for name in params.segments}
-
-
-def _add_intervals(
-    metrics: MetricSet, names: set[str], model: Scored, clusters: np.ndarray, result: dict[str, Any]
-) -> None:
-    """Add `intervals` beside the model's metrics, and beside those of each segment."""
-    from mlopsfw.models.evaluation import segment_names
-
-    def ends(at: np.ndarray | slice) -> dict[str, Any]:
-        import numpy as np
-
-        own = np.unique(clusters[at], return_inverse=True)[1]
-        return metrics.within(_ends(metrics, names & {*result}, model.part(at), own))
-
-    texts = {name: segment_names(model.rows[name]) for name in result.get("segments", {})}
-    result["intervals"] = ends(slice(None))
-    for column, values in result.get("segments", {}).items():
-        for value, measured in values.items():
-            measured["intervals"] = ends((texts[column] == value).nonzero()[0])
-
-
-def _ends(metrics: MetricSet, names: set[str], model: Scored, clusters: np.ndarray) -> dict[str, tuple[float, float]]:
-    """Return metrics' intervals by the cluster bootstrap; of many rows by the jackknife, which computes each metric ten times less often."""
-    from mlopsfw.models.bootstrap import intervals
-    from mlopsfw.models.paired import interval
-
-    if len(clusters) <= _MANY:
-        return intervals(partial(model.repeated, metrics, names), clusters)
-
-    def value(name: str, at: np.ndarray) -> float | None:
-        return model.evaluate(metrics, at, [name]).get(name)
-
-    both = {name: interval(partial(value, name), len(clusters), clusters) for name in sorted(names)}
-    return {name: each for name, each in both.items() if each is not None}
-
-
-def _compare(
-    metrics: MetricSet,
-    metric: str,
-    results: tuple[Mapping[str, Any], Mapping[str, Any]],
-    models: tuple[Scored, Scored],
-    clusters: np.ndarray,
-) -> dict[str, Any]:
-    """Compare the model with the champion; both come in this order."""
-    result, champion = results
-    for name, each in (("the model", result), ("the champion", champion)):
-        if metric not in each:
-            raise UsageError(f"{name} has no metric {metric!r} on these rows", hint=nearest(metric, each))
-    gain = metrics.gain(metric, result[metric], champion[metric])
-    compared = {
-        "bundle": champion["bundle"],
-        "metric": metric,
-        "model": result[metric],
-        "champion": champion[metric],
-        "gain": gain,
-        "better": gain > 0,
-    }
-    compared |= _interval(metrics, metric, models, clusters)
-    if metric != MONEY and MONEY in result and MONEY in champion:
-        compared[MONEY] = _compare(metrics, MONEY, results, models, clusters)
-    return compared
-
-
-def _interval(metrics: MetricSet, metric: str, models: tuple[Scored, Scored], clusters: np.ndarray) -> dict[str, float]:
-    """Return the ends of the gain's 95% interval; nothing where the two have other labels, or it is undefined."""
-    from mlopsfw.models.paired import interval
-
-    model, champion = models
-    if model.bundle.manifest.target != champion.bundle.manifest.target:
-        return {}
-
-    def gain(at: np.ndarray) -> float | None:
-        own, other = (each.evaluate(metrics, at, [metric]).get(metric) for each in (model, champion))
-        return None if own is None or other is None else metrics.gain(metric, own, other)
-
-    ends = interval(gain, len(model.labels), clusters)
-    return {"low": ends[0], "high": ends[1]} if ends else {}
 
 
 def _report(context: StepContext, metrics: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ import pytest
 from mlopsfw.kernel.base.errors import ConfigError, PluginError, UsageError
 from mlopsfw.kernel.roles.names import KINDS
 from mlopsfw.models.metrics import OWN
-from mlopsfw.steps import evaluate
+from mlopsfw.steps import comparison
 from mlopsfw.steps.scored import Scored
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "plugins"))
@@ -150,9 +150,9 @@ def test_intervals_of_many_rows_are_those_of_few_but_for_the_way_to_compute_them
     labels = (draw.random(3000) < answers).astype(np.int64)
     bundle = SimpleNamespace(manifest=SimpleNamespace(task="binary"))
     model = Scored(bundle, pl.DataFrame({"x": answers}), labels, {"probability": answers}, None)
-    few = evaluate._ends(OWN, {"auc"}, model, np.arange(3000) // 30)["auc"]
-    monkeypatch.setattr(evaluate, "_MANY", 100)
-    many = evaluate._ends(OWN, {"auc"}, model, np.arange(3000) // 30)["auc"]
+    few = comparison._ends(OWN, {"auc"}, model, np.arange(3000) // 30)["auc"]
+    monkeypatch.setattr(comparison, "_MANY", 100)
+    many = comparison._ends(OWN, {"auc"}, model, np.arange(3000) // 30)["auc"]
     assert many != few
     assert many == pytest.approx(few, abs=0.005)
 

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from mlopsfw.kernel.base.errors import DataError
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.models.metrics import OWN
-from mlopsfw.steps.evaluate import compare_with_baselines
+from mlopsfw.steps.comparison import compare_with_baselines
 from mlopsfw.steps.features import FeaturesParams, features
 
 ROWS = """
