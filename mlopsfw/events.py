@@ -15,6 +15,7 @@ from mlopsfw.pipeline.run.events import (
     StepFailed,
     StepFinished,
     StepStarted,
+    StepStopped,
 )
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "StepFailed",
     "StepFinished",
     "StepStarted",
+    "StepStopped",
     "Takeover",
     "Text",
     "Upcaster",

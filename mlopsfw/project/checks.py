@@ -1,4 +1,4 @@
-"""The checks `secrets` and `observers` of doctor: references are resolved, and no value is kept or shown; options are read."""
+"""The checks `secrets`, `observers` and `pipeline` of doctor: references are resolved, and no value is kept or shown; options are read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from mlopsfw.project.observer_options import wrong_options
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.plugins.manager import PluginManager
+    from mlopsfw.pipeline.run.session import Sessions
     from mlopsfw.project.kernel_wiring import KernelWiring
+    from mlopsfw.project.wiring import Wiring
 
 _KEYS = ("encrypt", "key")  # options of mlopsfw itself that are always references
 
@@ -31,6 +33,16 @@ def observer_check(parts: KernelWiring) -> Check:
     """Return the check. It uses the parts when it is asked."""
     summary = "Each observer reads its options"
     return Check("observers", summary, lambda: observers_read(parts.plugins, parts.config))
+
+
+def pipeline_check(parts: Wiring) -> Check:
+    """Return the check. It uses the parts when it is asked."""
+    return Check("pipeline", "Each step reads its options, and finds nothing wrong", lambda: steps_read(parts.pipeline))
+
+
+def steps_read(pipeline: Sessions) -> Iterator[Diagnosis]:
+    """Check the pipeline as before a run."""
+    yield Diagnosis("ok", f"{len(pipeline.check().nodes)} steps read their options")
 
 
 def observers_read(plugins: PluginManager, config: ProjectConfig) -> Iterator[Diagnosis]:

@@ -38,13 +38,13 @@ def bundled(parts: Wiring) -> tuple[Component, ...]:
     from mlopsfw.monitoring.component import component as monitoring
     from mlopsfw.operations.component import component as operations
     from mlopsfw.pipeline.run.component import component as runs
-    from mlopsfw.project.checks import observer_check, secret_check
+    from mlopsfw.project.checks import observer_check, pipeline_check, secret_check
     from mlopsfw.serving.component import component as endpoints
 
     rooms = _Rooms(parts)
     return (
         operations(parts, parts),
-        Component(name="secrets", checks=(secret_check(parts), observer_check(parts))),
+        Component(name="secrets", checks=(secret_check(parts), observer_check(parts), pipeline_check(parts))),
         endpoints(lambda: parts.endpoints, lambda: parts.captures, rooms.capture_holdings, rooms.capture_tables),
         runs(lambda: parts.runs, rooms.run_needs, rooms.run_holdings),
         monitoring(rooms.report_holdings),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mlopsfw.kernel.base.errors import DataError, PluginError, UnknownName
+from mlopsfw.kernel.base.errors import ConfigError, DataError, PluginError, UnknownName
 from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.kernel.config.model import ProjectConfig, Selection, StepConfig
 from mlopsfw.kernel.plugins.blame import blaming
@@ -53,11 +53,12 @@ class InstalledSteps:
             built = provider.build(options, self._project.host(claim.key))
             if not isinstance(built, Step):
                 raise PluginError(f"build returned a {type(built).__name__}", hint="Return a mlopsfw.roles.Step.")
-            return self._guarded(built, claim), options
+            return self._guarded(built, claim, config, key), options
 
-    def _guarded(self, step: Step, claim: Claim) -> Step:
+    def _guarded(self, step: Step, claim: Claim, config: ProjectConfig, key: str) -> Step:
         """Return the step behind the border, with what gives it the parts that it names."""
         for_run, for_facts = self._parts.named(step.run, given=1), self._parts.named(step.facts)
+        for_check = self._parts.named(step.check)
 
         def run(context: Any) -> Mapping[str, object]:
             parts = self._parts.get(for_run)
@@ -69,7 +70,17 @@ class InstalledSteps:
             with blaming(claim, "Step.facts"):
                 return step.facts(**parts)
 
-        return replace(step, run=run, facts=facts)
+        def check() -> None:
+            parts = self._parts.get(for_check)
+            try:
+                with blaming(claim, "Step.check"):
+                    step.check(**parts)
+            except ConfigError as error:
+                raise (
+                    error if error.line else config.error(error.problem, f"{key}.{error.key}", hint=error.hint)
+                ) from None
+
+        return replace(step, run=run, facts=facts, check=check)
 
 
 def _checked(values: object, step: Step, claim: Claim) -> Mapping[str, object]:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.kernel.base.errors import ConfigError
 from mlopsfw.pipeline.run.child import GIVEN
 from mlopsfw.steps.quiet import QuietContext
+from mlopsfw.steps.search_checks import space_of
 from mlopsfw.steps.trial import run_trial, work_of
-from mlopsfw.training.search.space import Proposal, Space
+from mlopsfw.training.search.space import Proposal
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.roles.artifact import Artifact
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mlopsfw.steps.train import FitParams
     from mlopsfw.steps.trial import Work
     from mlopsfw.training.search.settings import Tune
+    from mlopsfw.training.search.space import Space
     from mlopsfw.training.search.study import Study
     from mlopsfw.training.search.trials import Trial
 
@@ -52,7 +53,8 @@ def search(
     if GIVEN in context.inputs:
         return {"model": None, "search": run_trial(work, context, trainers=trainers, bundles=bundles)}
     began = time.monotonic()
-    space = _space(work, tune, params.trainer, trainer_options)
+    space = space_of(params, tune, trainer_options)
+    work.subject.frame(space.columns())
     if tune.features:
         from mlopsfw.steps.selection import choose_sets
 
@@ -72,39 +74,6 @@ def search(
     trained = msgspec.structs.replace(trained, facts={**trained.facts, "search": facts})
     model = stored_model(trained, task, work.data, context, bundles=bundles, origins=origins)
     return {"model": model, "search": _noted(context, report, note)}
-
-
-def _space(work: Work, tune: Tune, own: str, trainer_options: TrainerOptions) -> Space:
-    """Return the space, with every option checked at its ends. Raise `ConfigError`."""
-    suggested, starts = {}, {}
-    for name in tune.trainers or (own,):
-        called, record = trainer_options(name, {})
-        suggested[called] = getattr(record, "search_space", {})
-        starts[called] = _flat(msgspec.to_builtins(record))
-    space = Space.of(suggested, tune.space, starts=starts, only_given=tune.sampler == "grid")
-    for trainer, options in space.trainers.items():
-        for option, dimension in options.items():
-            for value in dimension.ends:
-                try:
-                    trainer_options(trainer, {option: value})
-                except ConfigError as error:
-                    who = "" if f"{trainer}.{option}" in tune.space else ", which the trainer suggests,"
-                    message = f"space {trainer}.{option}: {value!r}{who} is refused: {error.message}"
-                    raise ConfigError(message, key="tune.space", hint=error.hint) from None
-    if tune.sampler == "cmaes" and not space.numeric:
-        hint = 'Give each option low and high, or write sampler = "tpe".'
-        raise ConfigError("cmaes searches ranges of numbers alone", key="tune.sampler", hint=hint)
-    if not any(space.trainers.values()) and not tune.features and len(space.trainers) == 1 and space.features is None:
-        hint = 'Write space = { "NAME.OPTION" = { low = …, high = … } }.'
-        raise ConfigError("there is nothing to search: the trainer suggests no options", key="tune.space", hint=hint)
-    work.subject.frame(space.columns())
-    return space
-
-
-def _flat(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options with those of tables beside them, as the space names them."""
-    tables = {name: value for name, value in options.items() if isinstance(value, dict)}
-    return {**options, **{f"{name}.{key}": each for name, table in tables.items() for key, each in table.items()}}
 
 
 def _searched(

@@ -14,7 +14,9 @@ from mlopsfw.kernel.roles.step import Step
 from mlopsfw.kernel.roles.training import TrainingData, TrainingTask
 from mlopsfw.pages.values import number_text
 from mlopsfw.pipeline.graph.step import BundleFolder, StepContext
+from mlopsfw.steps.training_checks import check_columns
 from mlopsfw.training.search.settings import Tune
+from mlopsfw.training.search.space import FEATURES
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.roles.artifact import Artifact
@@ -56,6 +58,9 @@ class TrainParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     lookup: dict[str, str] = {}
     trainer: str = ""
 
+    def __post_init__(self) -> None:
+        check_columns(self, self.features, "features")
+
 
 class FitParams(TrainParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[steps.train]`, with the search for what to train.
@@ -65,6 +70,11 @@ class FitParams(TrainParams, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """
 
     tune: Tune | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for columns in self.tune.sets if self.tune else ():
+            check_columns(self, columns, f"tune.space.{FEATURES}")
 
 
 def _run(
@@ -161,10 +171,12 @@ def build(params: FitParams, _host: Host) -> Step:
     """Return the step with these options."""
     if params.tune is not None:
         from mlopsfw.steps.search import search
+        from mlopsfw.steps.search_checks import check_search
 
         names = params.tune.trainers or (params.trainer,)
         return Step(
             run=partial(search, params, params.tune),
+            check=partial(check_search, params, params.tune),
             inputs=("train", *params.lookup),
             outputs=("model", "search"),
             plugins=(*(f"trainer.{name}" for name in names), "metric"),

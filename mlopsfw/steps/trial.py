@@ -13,7 +13,7 @@ import msgspec
 from mlopsfw.kernel.roles.training import TrainingData
 from mlopsfw.pipeline.run.child import GIVEN
 from mlopsfw.steps.quiet import Pruned, QuietContext
-from mlopsfw.training.search.settings import is_measure
+from mlopsfw.training.search.settings import MEASURES, is_measure
 from mlopsfw.training.search.space import Proposal
 from mlopsfw.training.search.trials import Values
 
@@ -93,11 +93,7 @@ def work_of(params: FitParams, tune: Tune, context: StepContext, metrics: Metric
     data: TrainingData = context.load("train", TrainingData)
     subject = Subject.of(data, training_task(params, context, privacy, data))
     metric = tune.metric or metrics.primary(subject.task.task)
-    for name in (metric, *tune.also, *tune.limits):  # an unknown name is refused before anything is trained
-        if name.startswith("gap."):
-            subject.frame([name.partition(".")[2]])
-        elif not is_measure(name):
-            _ = metrics[name]
+    subject.frame([name.partition(".")[2] for name in tune.measures if name not in MEASURES])
     by = tune.folds_of(subject.data.rows)
     rows = subject.frame(by.columns(subject.task))
     seen, unseen = _divided(rows, by, tune.holdout, subject.task)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlopsfw.kernel.base.errors import DataError
-from mlopsfw.kernel.roles.engine import Failure, StepResult
 from mlopsfw.steps.quiet import STOP
 from mlopsfw.training.search.trials import OUTPUT, Trial, Values, is_pruned, mean_of
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.roles.artifact import Artifact
+    from mlopsfw.kernel.roles.engine import StepResult
     from mlopsfw.pipeline.cache.key import Fingerprint
     from mlopsfw.pipeline.graph.step import StepContext
     from mlopsfw.pipeline.run.child import Child
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _FAILURES = 10  # from the first trial on, after which a search gives up
 _PATIENCE = 0.05  # seconds
+_LATE = "the time of the search was over"
 
 
 class TrialLoop:
@@ -148,6 +149,8 @@ class TrialLoop:
             self._take(trial, child.outputs[OUTPUT])
         elif child.status == "failed":
             self._fail(trial, child.failure)
+        elif child.status == "stopped":
+            self._stopped(trial)
         else:
             self._lost.append((child, trial))
 
@@ -242,13 +245,13 @@ class TrialLoop:
 
     def _stop(self) -> None:
         """End the trials that run."""
-        failure = Failure(type="Stopped", message="the time of the search was over")
-        for number, result in self._children.cancel():
-            if result.failure is None:
+        for number, result in self._children.stop(_LATE):
+            if result is None:
+                self._running -= 1
+                self._stopped(self._trials[number])
+            else:
                 self._end(number, result)
-                continue
-            self._children.record(number, StepResult(failure=failure, node=result.node), keep=False)
-            self._running -= 1
-            trial = self._trials[number]
-            trial.status, trial.why = "stopped", failure.message
-            self._study.finish(number, None, limits={}, pruned=False)
+
+    def _stopped(self, trial: Trial) -> None:
+        trial.status, trial.why = "stopped", _LATE
+        self._study.finish(trial.number, None, limits={}, pruned=False)

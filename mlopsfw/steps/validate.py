@@ -15,7 +15,9 @@ from mlopsfw.kernel.roles.step import Step
 from mlopsfw.kernel.roles.training import TrainingData
 from mlopsfw.pipeline.graph.step import StepContext
 from mlopsfw.steps.train import TrainParams, training_task
+from mlopsfw.steps.training_checks import check_validation
 from mlopsfw.training.folds import Folds
+from mlopsfw.training.search.space import check_distinct
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,6 +63,11 @@ class ValidateParams(TrainParams, frozen=True, kw_only=True, forbid_unknown_fiel
     slices: bool = True
     learning_curve: bool = True
     parallel: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.folds.check("folds")
+        check_distinct(self.against, "against")
 
 
 class _Work(NamedTuple):
@@ -120,7 +127,7 @@ def _work(params: ValidateParams, context: StepContext, metrics: MetricSet, priv
 
     data: TrainingData = context.load("rows", TrainingData)
     subject = Subject.of(data, training_task(params, context, privacy, data))
-    _check(params, subject, metrics)
+    _check(params, subject)
     rows = subject.frame(params.folds.columns(subject.task))
     return _Work(params, subject, rows, make_folds(rows, params.folds, subject.task), metrics)
 
@@ -170,14 +177,12 @@ def _folds_by_time(work: _Work) -> list[Fold]:
     return make_folds(work.rows, params, work.subject.task)
 
 
-def _check(params: ValidateParams, subject: Subject, metrics: MetricSet) -> None:
+def _check(params: ValidateParams, subject: Subject) -> None:
     """Raise for what would fail only when everything is trained."""
     from mlopsfw.kernel.roles.bundle import TASK_OUTPUTS
     from mlopsfw.models.bundle.scoring import check_names
     from mlopsfw.training.review import COLUMNS
 
-    if params.metric:
-        metrics[params.metric]
     subject.frame(params.segments)
     others = [name for name in subject.data.schema.names if name != subject.task.target]
     check_names(others, ["fold", TASK_OUTPUTS[subject.task.task], *COLUMNS])
@@ -374,6 +379,7 @@ def build(params: ValidateParams, _host: Host) -> Step:
     names = dict.fromkeys([params.trainer, *params.against])
     return Step(
         run=partial(_run, params),
+        check=partial(check_validation, params),
         inputs=("rows", *params.lookup),
         outputs=("report", "predictions", "review"),
         plugins=(*(f"trainer.{name}" for name in names), "metric"),

@@ -60,8 +60,15 @@ class Folds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     window: str = ""
     shuffle_time: bool = False
 
-    def __post_init__(self) -> None:
-        check_options(self, label_delay=duration, embargo=duration, window=duration)
+    def check(self, key: str) -> None:
+        """Raise `ConfigError`, which names the key of these options and that of the wrong one."""
+        try:
+            check_options(self, label_delay=duration, embargo=duration, window=duration)
+            self._check_together()
+        except ConfigError as error:
+            raise ConfigError(error.problem, key=f"{key}.{error.key}", hint=error.hint) from None
+
+    def _check_together(self) -> None:
         if self.by == "group" and not self.group:
             raise ConfigError("folds by group need a column", key="group", hint='Write group = "NAME".')
         if self.label_delay and self.label_time:

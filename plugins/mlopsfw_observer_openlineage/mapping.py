@@ -14,7 +14,16 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 import msgspec
 
-from mlopsfw.events import RunFinished, RunStarted, StepCached, StepFailed, StepFinished, StepStarted, Takeover
+from mlopsfw.events import (
+    RunFinished,
+    RunStarted,
+    StepCached,
+    StepFailed,
+    StepFinished,
+    StepStarted,
+    StepStopped,
+    Takeover,
+)
 from mlopsfw_observer_openlineage.datasets import Datasets
 from mlopsfw_observer_openlineage.facets import RUN_EVENT, Json, engine_version, facet, producer
 
@@ -24,7 +33,7 @@ if TYPE_CHECKING:
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, as ULIDs are written
 _ULID = re.compile(rf"[0-7][{_ALPHABET}]{{25}}")
 _CACHED = 0  # the attempt that was never made
-Attempt = StepStarted | StepCached | StepFinished | StepFailed
+Attempt = StepStarted | StepCached | StepFinished | StepFailed | StepStopped
 """What happened at an attempt."""
 _RESULTS: dict[str, type[StepCached | StepFinished]] = {each.type: each for each in (StepCached, StepFinished)}
 
@@ -81,7 +90,7 @@ class _Run:
         made["outputs"] = self._datasets.returned(outputs, name)
         return made
 
-    def start(self, attempt: StepFinished | StepFailed) -> StepStarted | None:
+    def start(self, attempt: StepFinished | StepFailed | StepStopped) -> StepStarted | None:
         """Return what this session recorded when an attempt began; None for one that never did."""
         records = (StepStarted.of(each) for each in self._events if self._is_start(each))
         same = [each for each in records if (each.step, each.attempt) == (attempt.step, attempt.attempt)]
@@ -158,6 +167,10 @@ def _step_failed(run: _Run, event: Event) -> Iterator[Json]:
     yield run.step("FAIL", failed, **_error(failed.error, run.id))
 
 
+def _step_stopped(run: _Run, event: Event) -> Iterator[Json]:
+    yield run.step("ABORT", StepStopped.of(event))
+
+
 def _error(cause: str, run: str) -> Json:
     """Return the class of an error. What it says may quote rows: it stays where an erasure reaches it."""
     text = f"{cause}. To read its message: mlopsfw runs show {run}"
@@ -172,4 +185,5 @@ _TELL: dict[str, Callable[[_Run, Event], Iterator[Json]]] = {
     StepCached.type: _step_cached,
     StepFinished.type: _step_finished,
     StepFailed.type: _step_failed,
+    StepStopped.type: _step_stopped,
 }

@@ -16,7 +16,7 @@ from openlineage.client import event_v2 as ol
 from openlineage.client import facet_v2
 from openlineage.client.serde import Serde
 
-from mlopsfw.events import VersionRecord
+from mlopsfw.events import RunStarted, StepStarted, StepStopped, VersionRecord
 from mlopsfw.kernel.base.errors import ConfigError
 from mlopsfw.kernel.base.ids import new_run_id
 from mlopsfw.project.observer_options import observer_options
@@ -249,6 +249,17 @@ def test_a_step_whose_input_is_not_there_starts_and_fails(make):
     assert_valid(events)
     mine = [event for event in events if event["job"]["name"] == "testproject.total"]
     assert [event["eventType"] for event in mine] == ["START", "FAIL"]
+
+
+def test_a_part_that_was_stopped_is_aborted_and_did_not_fail(make):
+    project = make(FILE)
+    begun = project.ledger.stream("run/searched")
+    begun.append(RunStarted(pipeline="p", config=project.blobs.put(b"{}")))
+    begun.append(StepStarted(step="fit[1]", attempt=1))
+    begun.append(StepStopped(step="fit[1]", attempt=1, reason="the time of the search was over"))
+    events = told(project)
+    assert_valid(events)
+    assert shown(events)[-2:] == [("START", "p.fit[1]"), ("ABORT", "p.fit[1]")]
 
 
 def test_a_script_run_is_told(make):

@@ -31,7 +31,7 @@ IN_CLEAR = {
         MetricsRecorded.step Result.outputs Result.step RunBroken.error RunFinished.error RunStarted.env RunStarted.only RunStarted.pipeline
         RunStarted.steps RunStarted.wiring StepCached.inputs StepCached.outputs StepCached.step StepCertified.differing StepCertified.step
         StepFailed.error StepFailed.node StepFailed.step StepFinished.node StepFinished.outputs StepFinished.step StepStarted.engine
-        StepStarted.inputs StepStarted.step Takeover.holder Takeover.process RunStarted.process VersionRecord.columns VersionRecord.pii
+        StepStarted.inputs StepStarted.step StepStopped.node StepStopped.step Takeover.holder Takeover.process RunStarted.process VersionRecord.columns VersionRecord.pii
         VersionRegistered.step WindowExamined.drifted WindowExamined.model WindowExamined.monitor
     """,
     "a word of a closed list": """
@@ -53,7 +53,7 @@ IN_CLEAR = {
         BrokenRule.rule Fingerprint.facts Fingerprint.options Fingerprint.params ParamsLogged.params RunStarted.argv RunStarted.overrides
         RunStarted.params
     """,
-    "a sentence of mlopsfw about names": "DatasetVacuumed.forced EndpointStopped.reason",
+    "a sentence of mlopsfw about names": "DatasetVacuumed.forced EndpointStopped.reason StepStopped.reason",
 }
 """What a field holds → the fields, as `RECORD.FIELD` of the record that declares them."""
 

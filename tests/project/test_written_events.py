@@ -33,7 +33,7 @@ from mlopsfw.kernel.roles.event import Event
 from mlopsfw.models.bundle.manifest import outputs_for
 from mlopsfw.operations.lease import Lease
 from mlopsfw.pipeline.run.display import Display
-from mlopsfw.pipeline.run.events import RunBroken, RunHeartbeat
+from mlopsfw.pipeline.run.events import RunBroken, RunHeartbeat, StepStopped
 from mlopsfw.project.components import bundled, event_types
 from mlopsfw.project.mlflow.importing import Choices, import_mlflow, open_store
 from mlopsfw.serving.endpoints import Endpoints, NamedDeployer
@@ -80,6 +80,7 @@ START = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - 4
 NEVER = {
     RunHeartbeat: "after ten seconds of silence",
     RunBroken: "a mistake in mlopsfw",
+    StepStopped: "a search whose time is over: tests/steps/test_steps_search.py",
     DatasetRevived: "a version that is needed while it is vacuumed",
 }
 

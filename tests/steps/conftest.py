@@ -19,8 +19,8 @@ def rows():
 
 
 class Handle:
-    def __init__(self, run):
-        self._results = []
+    def __init__(self, run, cancelled):
+        self._results, self._cancelled = [], cancelled
         self._thread = threading.Thread(target=lambda: self._results.append(run()))
         self._thread.start()
 
@@ -29,6 +29,7 @@ class Handle:
         return next(iter(self._results), None)
 
     def cancel(self):
+        self._cancelled.set()
         self._thread.join()
 
 
@@ -37,14 +38,14 @@ class Here:
 
     slots = 1
 
-    def __init__(self, project, killed):
-        self._project, self._killed = project, killed
+    def __init__(self, project, killed, cancelled=None):
+        self._project, self._killed, self._cancelled = project, killed, cancelled or threading.Event()
 
     def capacity(self, asked):
         return Resources(cpus=1)
 
     def submit(self, spec):
-        handle = Handle(lambda: self._project.step_runner.run(spec, ["."], shared=True))
+        handle = Handle(lambda: self._project.step_runner.run(spec, ["."], shared=True), self._cancelled)
         if self._killed is not None and self._killed(handle):
             raise KeyboardInterrupt
         return handle
@@ -67,7 +68,8 @@ def counted_run(bench, here, monkeypatch):
     """Return a function that runs the project's pipeline in this process, and counts the trainings of LightGBM.
 
     `run.fits` has the options and the number of rows of each. `run.fail(number, options, context)`, if set, is called before each and may raise.
-    The engine `here` makes the children, unless `run.debug` is set: then they run as `run --debug` lets them.
+    The engine `here` makes the children, unless `run.debug` is set: then they run as `run --debug` lets them. `run.slots` run at once.
+    `run.cancelled` is set when the first is cancelled: what it then does is up to `run.fail`.
     """
     trainer = import_module("mlopsfw_lightgbm.trainer").LightGbmTrainer
     fits, fit = [], trainer.fit
@@ -83,11 +85,14 @@ def counted_run(bench, here, monkeypatch):
     def run(*, resume=False):
         fits.clear()
         with bench.open() as project:
-            monkeypatch.setattr("mlopsfw.project.pipeline._Workers.engine", lambda *_: here(project, run.killed))
+            engine = here(project, run.killed, run.cancelled)
+            engine.slots = run.slots
+            monkeypatch.setattr("mlopsfw.project.pipeline._Workers.engine", lambda *_: engine)
             monkeypatch.setattr(Children, "_debug", run.debug)
             if resume:
                 return project.pipeline.resume(Display(project.workspace, None), project.pipeline.latest(), debug=True)
             return project.pipeline.start(Display(project.workspace, None), debug=True)
 
     run.fail, run.fits, run.killed, run.debug = None, fits, None, False
+    run.slots, run.cancelled = 1, threading.Event()
     return run

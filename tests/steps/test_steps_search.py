@@ -151,6 +151,33 @@ def test_time_that_is_over_ends_a_search_after_its_first_trial(bench, searching)
         ]
 
 
+def test_a_trial_that_runs_when_the_time_is_over_is_stopped_and_did_not_fail(bench, searching):
+    bench.edit("mlopsfw.toml", "trials = 4", "trials = 2\nminutes = 0.01")
+
+    def wait(_, config, __):
+        if config.num_iterations == 1:
+            assert searching.cancelled.wait(60)
+            raise KeyboardInterrupt
+
+    searching.fail, searching.slots = wait, 2
+    done = searching()
+    events = bench.events(done.run)
+    assert (events.count("step.stopped"), events.count("step.failed")) == (1, 0)
+    assert bench.value(done, "fit", "search")["counts"] == {"done": 1, "stopped": 1}
+    with bench.open() as project:
+        stopped = project.runs.get("latest").steps["fit[1]"]
+        assert (stopped.status, stopped.failure) == ("stopped", "the time of the search was over")
+        assert project.index.query("SELECT status, failure FROM steps WHERE step = 'fit[1]'") == [
+            {"status": "stopped", "failure": None}
+        ]
+    status = CliRunner().invoke(cli, ["--project", str(bench.root), "status"], catch_exceptions=False).output
+    assert "fit[1]" not in status
+    assert {each["number"]: each["status"] for each in json.loads(_say(bench, "trials", "--json"))} == {
+        0: "done",
+        1: "stopped",
+    }
+
+
 def test_the_trials_of_a_step_that_came_from_the_cache_are_those_of_the_run_that_made_it(bench, searching):
     first = searching().run
     made = json.loads(_say(bench, "trials", "--json"))

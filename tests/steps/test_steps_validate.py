@@ -239,7 +239,6 @@ def test_few_groups_give_no_interval_and_say_so(validate):
         (table().with_columns(y=pl.lit(None, pl.Int64)), {}, DataError, "none of the 400 given rows has a label"),
         (table().drop("y"), {}, DataError, "lack the target column 'y'"),
         (table(), {"task": "ranking"}, UsageError, "cannot be validated"),
-        (table(), {"metric": "aux"}, UsageError, "no metric 'aux'"),
         (table(), {"segments": ["whom"]}, DataError, "no column 'whom'"),
         (table().with_columns(fold=pl.lit(1)), {}, DataError, "column 'fold'"),
     ],

@@ -193,8 +193,8 @@ def test_folds_that_cannot_be_made_are_an_error_in_words(folds, rows, words):
     ],
 )
 def test_options_that_contradict_are_refused_where_they_are_read(folds):
-    with pytest.raises(ConfigError):
-        Folds(**folds)
+    with pytest.raises(ConfigError, match=r"^tune\.folds\.\w+: "):
+        Folds(**folds).check("tune.folds")
 
 
 def test_the_rows_of_a_fold_are_a_handle_on_them(tmp_path):

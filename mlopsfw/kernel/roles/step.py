@@ -6,10 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 
-def _no_facts() -> Mapping[str, object]:
-    return {}
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """A step with its options read: what a step's provider builds.
@@ -32,6 +28,8 @@ class Step:
         env: Environment variables that it reads. Their values count for the cache key, and stand in it as digests.
         facts: Returns whatever else the result depends on, such as an alias's target, as a small JSON value for the
             cache key. Its parameters are names of parts of the project.
+        check: Raises a `ConfigError`, with the key of an option, for options that cannot work with what its parameters,
+            parts of the project, say. Called before any step runs, and never with data.
     """
 
     run: Callable[..., Mapping[str, object]]
@@ -45,7 +43,8 @@ class Step:
     plugins: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
-    facts: Callable[..., Mapping[str, object]] = _no_facts
+    facts: Callable[..., Mapping[str, object]] = lambda: {}  # noqa: PIE807 - dict has no signature
+    check: Callable[..., object] = lambda: None
 
     def __post_init__(self) -> None:
         names = ("inputs", "optional", "outputs", "plugins", "reads", "env")

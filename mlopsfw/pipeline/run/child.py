@@ -10,7 +10,7 @@ import msgspec
 
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.pipeline.graph.partnames import is_part, step_of
-from mlopsfw.pipeline.run.events import RunStarted, StepCached, StepFailed, StepFinished, StepStarted
+from mlopsfw.pipeline.run.events import RunStarted, StepCached, StepFailed, StepFinished, StepStarted, StepStopped
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.roles.event import Event
@@ -26,9 +26,9 @@ class Child(msgspec.Struct, kw_only=True):
         number: From 0.
         given: What it has beside the inputs of its step.
         attempt: The latest attempt, from 1.
-        status: `running`, `done`, `cached` or `failed`.
+        status: `running`, `done`, `cached`, `failed` or `stopped`.
         outputs: What it returned.
-        failure: Why it failed.
+        failure: Why it failed, or was stopped.
         seconds: How long it took.
         from_run: Of a cached one, the run that made the result.
     """
@@ -96,3 +96,5 @@ def _take(children: dict[str, Child], name: str, event: Event) -> None:
     elif event.type == StepFailed.type:
         failed = StepFailed.of(event)
         child.status, child.failure = "failed", f"{failed.error}: {failed.message}".removesuffix(": ")
+    elif event.type == StepStopped.type:
+        child.status, child.failure = "stopped", StepStopped.of(event).reason

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,7 +22,7 @@ from mlopsfw.pipeline.cache.key import Fingerprint
 from mlopsfw.pipeline.graph.partnames import part_name
 from mlopsfw.pipeline.run.attempt import checkpoints_of
 from mlopsfw.pipeline.run.child import GIVEN, history
-from mlopsfw.pipeline.run.events import StepCached, StepFailed, StepFinished, StepStarted
+from mlopsfw.pipeline.run.events import StepCached, StepFailed, StepFinished, StepStarted, StepStopped
 from mlopsfw.pipeline.run.retry import LOST_RETRIES
 
 if TYPE_CHECKING:
@@ -177,8 +178,7 @@ class Children:
             keep: Whether another run may use its result.
         """
         child, name = self._running.pop(number), part_name(self._context.step, number)
-        for stream, seq in result.events:  # observers of the step's own process pass them on
-            self._services.ledger.announce(stream, seq)
+        self._announce(result)
         if (failure := result.failure) is not None:
             trace = self._services.blobs.put(failure.traceback.encode()) if failure.traceback else ""
             self._append(StepFailed.of_result(name, child.attempt, result, failure, trace))
@@ -187,6 +187,11 @@ class Children:
         self._append(StepFinished.of_result(name, child.attempt, result, child.key.key if keep else ""))
         if keep and self._node.cacheable and not self.past.alone:
             self._keep(name, child.key, result)
+
+    def _announce(self, result: StepResult) -> None:
+        """Let observers of the step's own process pass on what a child appended."""
+        for stream, seq in result.events:
+            self._services.ledger.announce(stream, seq)
 
     def _keep(self, name: str, key: Fingerprint, result: StepResult) -> None:
         entry = Result(
@@ -206,11 +211,21 @@ class Children:
             "runs", self._context.run, name, checkpoints_of(self._running[number].key.key)
         )
 
-    def cancel(self) -> list[tuple[int, StepResult]]:
-        """End the children that run; return what came of them."""
-        for child in self._running.values():
-            child.handle.cancel()
-        return [(number, child.handle.wait() or StepResult()) for number, child in list(self._running.items())]
+    def stop(self, reason: str) -> Iterator[tuple[int, StepResult | None]]:
+        """End the children that run, all at once. Yield what came of those that were done, which the caller passes to `record`, and None for the others."""
+        children = list(self._running.items())
+        with ThreadPoolExecutor(max(1, len(children))) as threads:
+            list(threads.map(lambda each: each[1].handle.cancel(), children))
+        for number, child in children:
+            result = child.handle.wait() or StepResult()
+            if result.failure is None and result.outputs:
+                yield number, result
+                continue
+            del self._running[number]
+            self._announce(result)
+            name = part_name(self._context.step, number)
+            self._append(StepStopped(step=name, attempt=child.attempt, reason=reason, node=result.node))
+            yield number, None
 
     def close(self) -> None:
         """End the children that run, and the workers. What is not recorded counts as running when the step starts again."""

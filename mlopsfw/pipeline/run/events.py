@@ -216,6 +216,24 @@ class StepFailed(EventRecord, frozen=True, kw_only=True):
         )
 
 
+class StepStopped(EventRecord, frozen=True, kw_only=True):
+    """An attempt at a part of a step was stopped, since its result was no longer wanted: it did not fail.
+
+    Args:
+        step: The part.
+        attempt: From 1.
+        reason: Why, such as that the time of a search was over.
+        node: Where it ran.
+    """
+
+    type = "step.stopped"
+    streams = ("run/RUN",)
+    step: str
+    attempt: int
+    reason: str
+    node: str = ""
+
+
 class StepCertified(EventRecord, frozen=True, kw_only=True):
     """A result was made anew and compared with the kept one.
 
@@ -319,6 +337,7 @@ EVENTS: tuple[type[EventRecord], ...] = (
     StepCached,
     StepFinished,
     StepFailed,
+    StepStopped,
     StepCertified,
     RunReproduced,
     MetricsRecorded,

@@ -19,6 +19,7 @@ from mlopsfw.pipeline.run.events import (
     StepFailed,
     StepFinished,
     StepStarted,
+    StepStopped,
 )
 
 _TABLES = """
@@ -106,6 +107,12 @@ def _step_failed(db: Connection, run: str, event: Event) -> None:
     _step(db, run, failed.step, "failed", values)
 
 
+def _step_stopped(db: Connection, run: str, event: Event) -> None:
+    stopped = StepStopped.of(event)
+    values = {"attempt": stopped.attempt, "node": stopped.node, "message": stopped.reason}
+    _step(db, run, stopped.step, "stopped", values)
+
+
 def _step(db: Connection, run: str, step: str, status: str, values: dict[str, Any]) -> None:
     upsert(db, "steps", {"run": run, "step": step}, {"status": status, "failure": None, "message": None, **values})
 
@@ -142,7 +149,7 @@ _METRICS = Listing(
 INDEX = IndexPart(
     tables=_TABLES,
     listings=(_METRICS,),
-    version=6,
+    version=7,
     changes={
         ("run", RunStarted.type): _run_started,
         ("run", RunFinished.type): _run_finished,
@@ -151,6 +158,7 @@ INDEX = IndexPart(
         ("run", StepFinished.type): _step_finished,
         ("run", StepCached.type): _step_cached,
         ("run", StepFailed.type): _step_failed,
+        ("run", StepStopped.type): _step_stopped,
         ("run", MetricsRecorded.type): _metrics_recorded,
         ("run", ParamsLogged.type): _params_logged,
     },

@@ -21,6 +21,7 @@ from mlopsfw.pipeline.run.events import (
     StepFailed,
     StepFinished,
     StepStarted,
+    StepStopped,
 )
 
 OPEN = ("running", "lost", "failed", "interrupted")
@@ -32,7 +33,7 @@ class StepView(msgspec.Struct, kw_only=True):
 
     Args:
         name: The name.
-        status: `waiting`, `running`, `done`, `cached`, `failed` or `interrupted`.
+        status: `waiting`, `running`, `done`, `cached`, `failed`, `stopped` (a part that was no longer wanted) or `interrupted`.
         attempt: The latest attempt, from 1; 0 before the first.
         seconds: Of the attempt that finished; of a step by parts, from its first part on.
         engine: The name of the engine of that attempt; empty for a cached step.
@@ -41,7 +42,7 @@ class StepView(msgspec.Struct, kw_only=True):
         metrics: Last value of each metric.
         fingerprint: Its cache key; empty where the result must not be reused.
         from_run: For a cached step the run that made the result.
-        failure: For a failed one what was wrong.
+        failure: For a failed one what was wrong, for a stopped one why it was stopped.
         logs: Blob of its log.
         traceback: Blob of the traceback.
         events: Numbers of its events.
@@ -212,6 +213,12 @@ def _step_failed(view: RunView, event: Event) -> None:
     step.logs, step.traceback = failed.logs, failed.traceback
 
 
+def _step_stopped(view: RunView, event: Event) -> None:
+    stopped = StepStopped.of(event)
+    step = _step(view, stopped.step)
+    step.status, step.failure, step.node = "stopped", stopped.reason, stopped.node
+
+
 def _metrics_recorded(view: RunView, event: Event) -> None:
     recorded = MetricsRecorded.of(event)
     view.segments.append(recorded.blob)
@@ -240,6 +247,7 @@ _FOLDS: dict[str, Callable[[RunView, Event], None]] = {
     StepFinished.type: _step_finished,
     StepCached.type: _step_cached,
     StepFailed.type: _step_failed,
+    StepStopped.type: _step_stopped,
     MetricsRecorded.type: _metrics_recorded,
     ParamsLogged.type: _params_logged,
     ArtifactLogged.type: _artifact_logged,

@@ -217,13 +217,24 @@ class Sessions:
             )
         graph = graph.up_to(steps) if steps else graph
         prints = self.fingerprinter()
-        for node in graph.nodes.values():
-            prints.check_function(node)
+        self._check(graph, prints)
         prints.codebase.save()
-        self._check_options(graph, prints)
         if not debug:  # then no engine is used
             check_requirements(graph, self._execution.workers, self._config)
         return graph, prints
+
+    def check(self) -> Graph:
+        """Return the whole pipeline, after every check that needs neither data nor an engine. Raise `UsageError`."""
+        self._check(self.graph, self.fingerprinter())
+        return self.graph
+
+    def _check(self, graph: Graph, prints: Fingerprinter) -> None:
+        for node in graph.nodes.values():
+            prints.check_function(node)
+        self._check_options(graph, prints)
+        for node in graph.nodes.values():
+            if node.plugin:
+                node.plugin.check()
 
     def _check_options(self, graph: Graph, prints: Fingerprinter) -> None:
         """Read the options of every plugin that the pipeline uses or the file selects, and look up the code that they name.

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import msgspec
 
 from mlopsfw.kernel.base.errors import ConfigError
 from mlopsfw.training.folds import Folds
-from mlopsfw.training.search.space import FEATURES, Dimension
+from mlopsfw.training.search.space import FEATURES, Dimension, check_distinct, check_sets
 
 _MANY = 5000  # rows
+MEASURES = ("row_ms", "bundle_mb")
+"""What is measured of a trial besides metrics and the gap of a column."""
 _FOLDS = (5, 3)  # of few rows, whose trainings are short and whose values vary; of many
 
 
@@ -55,16 +58,31 @@ class Tune(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     space: dict[str, Dimension] = {}
 
     def __post_init__(self) -> None:
+        self._check_names()
+        self._check_sampling()
+        if self.folds is not None:
+            self.folds.check("tune.folds")
+
+    def _check_names(self) -> None:
         for name, dimension in self.space.items():
             dimension.check(f"tune.space.{name}")
+        if FEATURES in self.space:
+            check_sets(self.space[FEATURES], f"tune.space.{FEATURES}")
+        if self.features and FEATURES in self.space:
+            raise ConfigError("the space has sets of features already", key="tune.features", hint="Omit one of them.")
+        for name in ("trainers", "also"):
+            check_distinct(getattr(self, name), f"tune.{name}")
+        for name, limit in self.limits.items():
+            if is_measure(name) and limit < 0:
+                raise ConfigError(f"no trial has {name} of {limit:g} at most", key=f"tune.limits.{name}")
+
+    def _check_sampling(self) -> None:
         if not (self.trials or self.minutes or self.sampler == "grid"):
             raise ConfigError("a search needs an end", key="tune.trials", hint="Write trials = 40, or minutes = 10.")
         if self.sampler == "grid" and not self.space:
             raise ConfigError(
                 "a grid needs a space", key="tune.space", hint='Write space = { "NAME.OPTION" = { choices = […] } }.'
             )
-        if self.features and FEATURES in self.space:
-            raise ConfigError("the space has sets of features already", key="tune.features", hint="Omit one of them.")
         if self.pruner != "none" and self.also:
             raise ConfigError(
                 "a pruner compares one objective", key="tune.pruner", hint="Leave the pruner or `also` out."
@@ -80,6 +98,11 @@ class Tune(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return self.folds or Folds(folds=_FOLDS[rows > _MANY])
 
     @property
+    def sets(self) -> tuple[Sequence[str], ...]:
+        """The sets of columns that the file lets trials choose from; none where it has none."""
+        return self.space[FEATURES].choices if FEATURES in self.space else ()
+
+    @property
     def measures(self) -> tuple[str, ...]:
         """What a trial is measured by besides the metrics of its task, in order."""
         return tuple(sorted(name for name in {*self.also, *self.limits} if is_measure(name)))
@@ -87,4 +110,4 @@ class Tune(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 def is_measure(name: str) -> bool:
     """Return whether a name is that of something measured besides metrics: less of it is better."""
-    return name in ("row_ms", "bundle_mb") or name.startswith("gap.")
+    return name in MEASURES or name.startswith("gap.")

@@ -40,6 +40,10 @@ class Dimension(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         if self.choices:
             if (self.low, self.high, self.step, self.log) != (None, None, None, False):
                 raise ConfigError("choices stand alone", key=f"{key}.choices", hint="Omit low, high, log and step.")
+            if len(self.choices) > _MOST:
+                message = f"{len(self.choices):,} choices are more than {_MOST:,}"
+                raise ConfigError(message, key=f"{key}.choices", hint="Write low and high.")
+            check_distinct(self.choices, f"{key}.choices")
             return
         if self.low is None or self.high is None:
             raise ConfigError("a range has low and high", key=key, hint="Or write choices = […].")
@@ -56,9 +60,10 @@ class Dimension(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return all(isinstance(each, int) for each in (self.low, self.high, self.step) if each is not None)
 
     @property
-    def ends(self) -> tuple[Any, ...]:
-        """The values by which options are checked: both ends, or every choice."""
-        return self.choices or (self.low, self.high)
+    def samples(self) -> tuple[Any, ...]:
+        """The values by which options are checked: every choice, or both ends and a number between them."""
+        low, high = self.low or 0, self.high or 0
+        return self.choices or (low, high, low if self.whole else min(high, low + (self.step or (high - low) * _INNER)))
 
     def has(self, value: Any) -> bool:
         """Return whether a search may try a value."""
@@ -104,6 +109,25 @@ class Dimension(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 _ROUNDING = 1e-9
+_INNER = 0.381966  # of a range: no round share, so that integers at the ends of a range of numbers are none there
+_MOST = 10_000  # choices
+
+
+def check_distinct(values: Sequence[Any], key: str) -> None:
+    """Raise `ConfigError` where a value stands twice."""
+    seen = set()
+    for value in values:
+        if (label := label_of(value)) in seen:
+            raise ConfigError(f"{value!r} stands there twice", key=key, hint="Leave it out once.")
+        seen.add(label)
+
+
+def check_sets(features: Dimension, key: str) -> None:
+    """Raise `ConfigError` where the choices of features are no sets of columns."""
+    for each in features.choices or ((),):
+        if not (isinstance(each, list | tuple) and each and all(isinstance(name, str) for name in each)):
+            hint = 'Write features = { choices = [["a"], ["a", "b"]] }.'
+            raise ConfigError(f"{each!r} is no list of columns", key=key, hint=hint)
 
 
 def _is_number(value: Any) -> bool:
@@ -185,7 +209,7 @@ class Space(NamedTuple):
             if trainer not in trainers or not option:
                 near = "" if trainer in trainers else nearest(trainer, trainers)
                 hint = near or f"Write TRAINER.OPTION, where TRAINER is {' or '.join(trainers)}."
-                raise ConfigError(f"the space has {name!r}, and no trainer of the search is called so", hint=hint)
+                raise ConfigError("no trainer of the search is called so", key=f"tune.space.{name}", hint=hint)
             trainers[trainer][option] = dimension
         return cls(trainers, starts, given.get(FEATURES))
 
@@ -209,16 +233,19 @@ class Space(NamedTuple):
 
     def grid(self) -> Iterator[dict[str, Any]]:
         """Yield the parameters of every point. Raise `ConfigError` for a range without a step."""
-        shared = {} if self.features is None else {FEATURES: self.features}
-        for trainer, options in self.trainers.items():
-            axes = {**shared, **{f"{trainer}.{name}": each for name, each in options.items()}}
+        for axes in [self._axes(trainer) for trainer in self.trainers]:
+            yield from _points(axes)
+
+    def _axes(self, trainer: str) -> dict[str, Dimension]:
+        """Return what a grid varies of a trainer. Raise `ConfigError` for a range without a step."""
+        axes = {"trainer": Dimension(choices=(trainer,))} | ({} if self.features is None else {FEATURES: self.features})
+        axes |= {f"{trainer}.{name}": each for name, each in self.trainers[trainer].items()}
+        for name, each in axes.items():
             try:
-                for each in axes.values():
-                    each.grid()
+                each.grid()
             except ConfigError as error:
-                ranges = [name for name, each in axes.items() if not each.choices and each.step is None]
-                raise ConfigError(f"space {ranges[0]}: {error.message}", hint=error.hint) from None
-            yield from _points({"trainer": Dimension(choices=(trainer,)), **axes})
+                raise ConfigError(error.problem, key=f"tune.space.{name}", hint=error.hint) from None
+        return axes
 
     @property
     def numeric(self) -> bool:

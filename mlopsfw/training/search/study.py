@@ -27,6 +27,12 @@ _STARTUP = 5  # trials of a trainer at random, before TPE learns from them, and 
 _FEWEST = 10  # trials, for the importances of options
 
 
+def check_installed(tune: Tune) -> None:
+    """Raise `MissingExtra` where what proposes trials is not installed."""
+    if find_spec("optuna") is None or (tune.sampler == "cmaes" and find_spec("cmaes") is None):
+        raise MissingExtra("a search", "tune")
+
+
 class Study:
     """The trials of one search, by the numbers that the search gives them.
 
@@ -42,8 +48,7 @@ class Study:
     """
 
     def __init__(self, space: Space, tune: Tune, *, maximize: Sequence[bool], seed: int, folds: int = 1) -> None:
-        if find_spec("optuna") is None or (tune.sampler == "cmaes" and find_spec("cmaes") is None):
-            raise MissingExtra("a search", "tune")
+        check_installed(tune)
         import optuna
         from optuna.study import StudyDirection
 

@@ -118,7 +118,7 @@ def trials_of(children: Iterable[Child], load: Callable[[Artifact], Any], metric
     for child in children:
         made = load(child.outputs[OUTPUT]) if child.outputs else {}
         folds = made.get("folds", [])
-        status = "stopped" if child.failure.startswith("Stopped:") else "pruned" if is_pruned(made) else child.status
+        status = "pruned" if is_pruned(made) else child.status
         trials.append(
             Trial(
                 number=child.number,
