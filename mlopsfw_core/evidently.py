@@ -39,7 +39,7 @@ LEAST_SPREAD = 0.001
 
 DIFFERENCES = (
     "chisquare is the test of homogeneity, with rare categories pooled: Evidently's takes the reference as exact and rejects too often",
-    "a change of the missing share is drift (statistic `missing`, by mlopsfw's own rule): Evidently leaves missing rows out and sees none",
+    "a change of the share of missing and infinite values is drift (statistic `missing`, by mlopsfw's own rule): Evidently leaves both out",
     "a column that is empty, absent or of another type is answered, where Evidently stops",
     "unsigned integers and times are compared as numbers, where Evidently fails or leaves them out",
     "text is compared as categories: there is no domain classifier",
@@ -111,7 +111,8 @@ Answer = tuple[Finding, bool, tuple[Presence, Presence]]
 def _numbers(before: Any, after: Any) -> Answer:
     sides = sort_column(before), sort_column(after)
     x, y = (finite_part(side.values) for side in sides)
-    presence = [Presence(side.values.size + side.nulls + side.nan, side.nulls + side.nan) for side in sides]
+    totals = [side.values.size + side.nulls + side.nan for side in sides]
+    presence = [Presence(total, total - kept.size) for total, kept in zip(totals, (x, y), strict=True)]
     levels = few_levels(x), few_levels(y)
     if not x.size or not y.size:
         finding, drifted = Finding("ks", 1.0, 1.0, 0.0), False

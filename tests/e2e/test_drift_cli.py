@@ -104,7 +104,7 @@ def test_a_stream_says_what_the_whole_says_and_how_far_off_it_can_be(files, tmp_
 
 def test_a_csv_column_that_turns_into_text_late_is_text_in_a_stream_too(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(csvsource, "_BLOCK", 1 << 12)
-    lines = "".join(f"{row},{row % 7}\n" for row in range(3000))
+    lines = "".join(f"{row % 9},{row % 7}\n" for row in range(9000))
     for name in ("before.csv", "after.csv"):
         (tmp_path / name).write_text(f"code,n\n{lines}x9,1\n", encoding="utf-8")
     assert run(["drift", str(tmp_path / "before.csv"), str(tmp_path / "after.csv"), "--stream", "--json"]) == 0

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import decimal
 import gzip
 import json
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 import xlsxwriter
 
@@ -215,13 +217,13 @@ def test_a_nested_column_is_named_and_the_others_are_compared(tmp_path, said, wa
     assert "nothing was compared" in error
 
 
-def test_a_word_far_down_is_noted_and_makes_text_of_the_column_in_every_way(tmp_path, said, monkeypatch):
+def test_a_word_far_down_is_noted_and_the_numbers_are_compared_in_every_way(tmp_path, said, monkeypatch):
     monkeypatch.setattr(csvsource, "_BLOCK", 4096)
     for name in ("r", "c"):
         (tmp_path / f"{name}.csv").write_text("code,n\n" + "".join(f"{row},1\n" for row in range(3000)) + "x9,1\n")
     for way in WAYS:
         report = said("r.csv", "c.csv", *way)[1]
-        assert {one["column"]: one["type"] for one in report["columns"]} == {"code": "categorical", "n": "numeric"}
+        assert {one["column"]: one["type"] for one in report["columns"]} == {"code": "numeric", "n": "numeric"}
         assert any("x9" in note and "r.csv:3002" in note for note in report["notes"])
 
 
@@ -279,9 +281,71 @@ def test_versions_of_which_one_has_no_rows_are_not_compared_either(project, monk
 def test_a_text_that_seems_to_mean_no_value_is_noted_with_the_option(tmp_path, said, way):
     for name, mean in (("r", 0), ("c", 50)):
         write_numbers(tmp_path / f"{name}.csv", normal(mean, mean), "missing")
-    notes = said("r.csv", "c.csv", *way)[1]["notes"]
+    code, report, _ = said("r.csv", "c.csv", *way)
+    assert (code, answers(report)["delay"][1]) == (4, True)  # a shift of five standard deviations
+    notes = report["notes"]
     assert [("delay" in note, "'missing'" in note, "--null" in note) for note in notes] == [(True, True, True)] * 2
     assert "notes" not in said("r.csv", "c.csv", "--null", "missing", *way)[1]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_words_among_few_numbers_stay_categories_and_a_declared_text_is_compared_as_text(tmp_path, said, way):
+    grades = ["1", "2", "3", "4", "5", "A"]
+    (tmp_path / "r.csv").write_text("\n".join(["g", *(grades[row % 6] for row in range(ROWS))]))
+    (tmp_path / "c.csv").write_text("\n".join(["g", *(grades[row % 6].replace("A", "B") for row in range(ROWS))]))
+    code, report, _ = said("r.csv", "c.csv", *way)
+    assert (code, report["columns"][0]["type"]) == (4, "categorical")
+    for name, mean in (("r", 0), ("c", 50)):
+        write_numbers(tmp_path / f"{name}.csv", normal(mean, mean), "missing")
+    report = said("r.csv", "c.csv", "--type", "delay=string", *way)[1]
+    assert {one["column"]: one["type"] for one in report["columns"]}["delay"] == "categorical"
+    assert "notes" not in report
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_type_of_arrow_is_compared_or_named_and_none_ends_the_report(tmp_path, said, way):
+    whole = np.arange(ROWS)
+    moments = pa.array(whole * 10**9 % (10**12), pa.timestamp("us"))
+    kinds = {
+        "long": pa.array([decimal.Decimal(int(n)) for n in whole], pa.decimal256(60, 2)),
+        "coded": moments.cast(pa.timestamp("ns")).dictionary_encode(),
+        "runs": pa.RunEndEncodedArray.from_arrays(pa.array(whole + 1, pa.int32()), pa.array(whole)),
+        "uuid": pa.ExtensionArray.from_storage(pa.uuid(), pa.array([bytes(16)] * ROWS, pa.binary(16))),
+        "bytes": pa.array([b"ab"] * ROWS, pa.binary(2)),
+        "span": pa.array([(1, 2, 3)] * ROWS, pa.month_day_nano_interval()),
+    }
+    as_plain = {**kinds, "long": whole.astype(float), "coded": moments, "runs": whole, "bytes": [b"ab"] * ROWS}
+    for name, columns in (("r", kinds), ("c", as_plain)):
+        table = pa.table(columns)
+        with pa.ipc.new_file(tmp_path / f"{name}.arrow", table.schema) as file:
+            file.write_table(table)
+    for pair in (("r.arrow", "c.arrow"), ("c.arrow", "r.arrow")):
+        code, report, _ = said(*pair, *way)
+        assert {name: drifted for name, (_, drifted) in answers(report).items()} == dict.fromkeys(
+            kinds.keys() - {"span"}, False
+        )
+        assert (code, list(report["left_out"])) == (0, ["span"])
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_time_of_day_is_the_same_as_text_and_a_truth_as_a_fraction(tmp_path, said, way):
+    clock = pl.Series([row * 97_000_001 % 86_400_000_000 * 1000 for row in range(ROWS)]).cast(pl.Time)
+    truth = pl.Series(np.arange(ROWS) % 3 == 0)
+    rows = pl.DataFrame({"clock": clock, "truth": truth})
+    write(tmp_path / "r.parquet", rows)
+    texts = rows.with_columns(pl.col("clock").dt.to_string("%H:%M:%S%.6f"), pl.col("truth").cast(pl.Float64))
+    write(tmp_path / "c.csv", texts)
+    write(tmp_path / "c.parquet", texts)
+    for file in ("c.csv", "c.parquet"):
+        code, report, _ = said("r.parquet", file, *way)
+        assert (code, [one["effect"] for one in report["columns"]]) == (0, [0.0, 0.0])
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_column_that_becomes_infinite_has_drifted(tmp_path, said, way):
+    write(tmp_path / "r.parquet", pl.DataFrame({"x": normal(1)}))
+    write(tmp_path / "c.parquet", pl.DataFrame({"x": [float("inf")] * ROWS}))
+    assert said("r.parquet", "c.parquet", *way)[0] == 4
 
 
 @pytest.mark.parametrize("way", WAYS)

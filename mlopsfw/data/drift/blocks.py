@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlopsfw.data.intake.inferred import InferredFile, doubts, is_typed
+from mlopsfw.data.intake.inferred import InferredFile, Words, is_typed, words_among_numbers
 from mlopsfw.kernel.base.errors import UnknownName
 from mlopsfw.kernel.base.ids import nearest
 
@@ -30,6 +30,7 @@ class Blocks:
     Attributes:
         schema: The columns.
         notes: What the user should know about the reading.
+        words: Columns of text of which most values are numbers, but for those that the options declare.
 
     Raises:
         DataError: The file cannot be read.
@@ -37,10 +38,11 @@ class Blocks:
     """
 
     def __init__(self, formats: Formats, file: Path, options: ReadOptions, sheet: str = "", *, keep: bool) -> None:
-        self._rows, self._keep, self._file = InferredFile(formats, file, options, sheet), keep, file
-        self._typed = is_typed(formats, file)
+        self._rows, self._keep = InferredFile(formats, file, options, sheet), keep
+        self._typed, self._declared = is_typed(formats, file), options.types
         self._kept: list[pa.RecordBatch] = []
         self.notes: list[str] = self._rows.notes
+        self.words: dict[str, Words] = {}
         if formats.describe(file).schema is None:
             self._settle()
         else:
@@ -52,8 +54,9 @@ class Blocks:
 
         def taken(batches: Iterator[pa.RecordBatch]) -> list[pa.RecordBatch]:
             first, some = next(batches), next(batches, None)
-            doubtful = doubts(self._file, some) if some is not None and not self._typed else ()
-            self.notes.extend(note for note in doubtful if note not in self.notes)
+            if some is not None and not self._typed:
+                among = dict(words_among_numbers(some, self._rows.late))
+                self.words |= {name: words for name, words in among.items() if name not in self._declared}
             remaining = [batch for batch in batches if self._keep]
             return [first, *remaining] if some is None or not self._keep else [first, some, *remaining]
 

@@ -114,8 +114,9 @@ def compare_files(formats: Formats, job: DriftJob, watch: Progress = lambda _, b
     before, after = _open_both(formats, job, stream=stream)
     names = known_columns(job.reference, tuple(before.schema.names), job.columns)
     known_columns(job.current, tuple(after.schema.names), job.columns)
-    _as_text_alike(before, after)
-    plan = agree(before.schema, after.schema, names)
+    numbers = _measures(before, after)
+    _as_text_alike(before, after, numbers)
+    plan = agree(before.schema, after.schema, names, numbers)
     sides = _sides(plan, before, after)
     if not plan.names:
         outcome = Outcome([], (1, 1), alarm=False)
@@ -123,7 +124,10 @@ def compare_files(formats: Formats, job: DriftJob, watch: Progress = lambda _, b
         outcome = _streamed(job, sides, watch) if stream else _in_memory(job, plan, sides)
     new = {} if job.columns else dict.fromkeys(after.schema.names, f"only {job.current} has it")
     left_out = {**plan.left_out, **{name: reason for name, reason in new.items() if name not in before.schema.names}}
-    outcome = replace(outcome, left_out=left_out, notes=(*before.notes, *after.notes))
+    notes = [
+        note for file, side in ((job.reference, before), (job.current, after)) for note in _notes(file, side, numbers)
+    ]
+    outcome = replace(outcome, left_out=left_out, notes=tuple(notes))
     return with_reason(outcome, (str(job.reference), str(job.current)))
 
 
@@ -166,11 +170,31 @@ def _open_both(formats: Formats, job: DriftJob, *, stream: bool) -> tuple[Blocks
         return futures[0].result(), futures[1].result()
 
 
-def _as_text_alike(before: Blocks, after: Blocks) -> None:
+def _measures(before: Blocks, after: Blocks) -> frozenset[str]:
+    """Return the columns of texts whose numbers are compared: as texts, each number is a category, and no shift of them is seen."""
+    names = {name for name, words in before.words.items() if words.measures and name in after.schema.names}
+    return frozenset(name for name in names if name in after.words or is_number(after.schema.field(name).type))
+
+
+def _as_text_alike(before: Blocks, after: Blocks, numbers: frozenset[str]) -> None:
     """Read a column as text if it is text in the other file: one file may happen to hold only codes that are plain numbers."""
     for side, other in ((before, after), (after, before)):
         texts = [f.name for f in other.schema if is_text(f.type) and f.name in side.schema.names]
-        side.as_text([name for name in texts if is_number(side.schema.field(name).type)])
+        side.as_text([name for name in texts if name not in numbers and is_number(side.schema.field(name).type)])
+
+
+def _notes(file: Path, side: Blocks, numbers: frozenset[str]) -> Iterator[str]:
+    """Yield what the user should know about the reading of a file: which of its columns are numbers with words among them, too."""
+    yield from side.notes
+    for name, words in side.words.items():
+        column, word = f"{file}: column {name!r}", repr(words.word) if words.word else "one"
+        if name in numbers:
+            yield (
+                f"{column} holds texts among its numbers. The numbers are compared, and each text counts as missing. If {word} "
+                f"means a missing value, pass it with --null; to compare texts, pass --type {name}=string."
+            )
+        elif words.word:
+            yield f"{column} is read as text, although most values are numbers. If {word} means a missing value, pass it with --null."
 
 
 def _sides(plan: Plan, before: Blocks, after: Blocks) -> tuple[Read, Read]:

@@ -1,15 +1,19 @@
 """Bring the columns of two files to one representation, so that equal meanings compare as equal.
 
 Times become microseconds, whatever their unit. Booleans become `true` and `false`, whether a file holds them as booleans, as 1 and 0 or as
-texts. Nothing else changes.
+texts. Encodings and types of other names are read as what they hold. Nothing else changes, but for the texts of a column of numbers that has
+words among them: they become the numbers.
 
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from mlopsfw.data.tables.exact import is_number
+from mlopsfw.data.tables.logical import plain_type
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -18,6 +22,8 @@ Change = Callable[["pa.Array"], "pa.Array"]
 
 _MICROS = {"s": 1e6, "ms": 1e3, "us": 1.0}
 _DAY = 86_400e6
+_NUMBER = r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$"
+_CLOCK = r"^(?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{1,6})?)?$"
 _TRUE, _FALSE = ("true", "True", "TRUE", "1"), ("false", "False", "FALSE", "0")
 
 
@@ -38,24 +44,29 @@ class Plan:
     after: Mapping[str, Change]
 
 
-def agree(before: pa.Schema, after: pa.Schema, names: Iterable[str]) -> Plan:
+def agree(before: pa.Schema, after: pa.Schema, names: Iterable[str], numbers: Collection[str] = ()) -> Plan:
     """Return how to compare the columns `names` of the reference with those of the current file.
 
     Args:
         before: The reference's columns.
         after: The current file's.
         names: Which of them.
+        numbers: The columns of which the numbers are compared where they are texts; a text that is no number is missing.
     """
     left_out: dict[str, str] = {}
     changes: tuple[dict[str, Change], dict[str, Change]] = {}, {}
     for name in names:
         kinds = [schema.field(name).type if name in schema.names else None for schema in (before, after)]
-        if is_nested(kinds[0]):
-            left_out[name] = f"it holds nested values ({kinds[0]})"
+        first, second = (None if kind is None else plain_type(kind) for kind in kinds)
+        if reason := _incomparable(first):
+            left_out[name] = f"it holds {reason} ({kinds[0]})"
             continue
-        for side, kind, other in ((0, kinds[0], kinds[1]), (1, kinds[1], kinds[0])):
-            if kind is not None and (change := _change(kind, other, is_reference=side == 0)):
-                changes[side][name] = change
+        for side, kind, plain, other in ((0, kinds[0], first, second), (1, kinds[1], second, first)):
+            if kind is None or plain is None:
+                continue
+            change = _numbers if name in numbers and is_text(plain) else _change(plain, other, is_reference=side == 0)
+            if change or (plain != kind and not is_text(plain)):
+                changes[side][name] = _of_plain(change)
     return Plan(tuple(name for name in names if name not in left_out), left_out, *changes)
 
 
@@ -72,11 +83,27 @@ def applied(batches: Iterable[pa.RecordBatch], changes: Mapping[str, Change]) ->
         yield pa.RecordBatch.from_arrays(columns, names=names) if changes else batch
 
 
-def is_nested(kind: pa.DataType | None) -> bool:
-    """Whether a column has no distribution to compare."""
+def _incomparable(kind: pa.DataType | None) -> str:
+    """Return why a column has no distribution to compare; empty if it has one."""
     import pyarrow.types as t
 
-    return kind is not None and bool(t.is_nested(kind))
+    if kind is None:
+        return ""
+    if t.is_nested(kind):
+        return "nested values"
+    return "lengths of time that have no order" if t.is_interval(kind) else ""
+
+
+def _of_plain(change: Change | None) -> Change:
+    """Return `change` for values in any encoding."""
+
+    def changed(values: pa.Array) -> pa.Array:
+        from mlopsfw.data.tables.logical import decoded
+
+        plain = decoded(values)
+        return change(plain) if change else plain
+
+    return changed
 
 
 def is_text(kind: pa.DataType) -> bool:
@@ -91,15 +118,26 @@ def is_text(kind: pa.DataType) -> bool:
 def _change(kind: pa.DataType, other: pa.DataType | None, *, is_reference: bool) -> Change | None:
     import pyarrow.types as t
 
-    if t.is_temporal(kind):
-        return _micros
-    if other is None:
-        return None
+    if (change := _by_itself(kind)) or other is None:
+        return change
     if t.is_null(kind) and is_reference and (is_text(other) or t.is_boolean(other)):
         return _null_texts
-    if t.is_boolean(other) and (is_text(kind) or (t.is_integer(kind) and not is_reference)):
+    if t.is_time(other) and is_text(kind):
+        return _clocks
+    if t.is_boolean(other) and (is_text(kind) or (is_number(kind) and not is_reference)):
         return _truths
     return None
+
+
+def _by_itself(kind: pa.DataType) -> Change | None:
+    """Return how to convert values of a type, whatever the other file holds."""
+    import pyarrow.types as t
+
+    if t.is_temporal(kind) and not t.is_interval(kind):
+        return _micros
+    if t.is_decimal256(kind):
+        return _floats
+    return _bytes if t.is_fixed_size_binary(kind) else None
 
 
 def _micros(values: pa.Array) -> pa.Array:
@@ -117,6 +155,37 @@ def _micros(values: pa.Array) -> pa.Array:
     return pc.multiply(whole.cast(pa.float64(), safe=False), factor)
 
 
+def _floats(values: pa.Array) -> pa.Array:
+    import pyarrow as pa
+
+    return values.cast(pa.float64())
+
+
+def _bytes(values: pa.Array) -> pa.Array:
+    import pyarrow as pa
+
+    return values.cast(pa.binary())
+
+
+def _numbers(texts: pa.Array) -> pa.Array:
+    """Return the numbers that texts spell; any other text is missing."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    spelled = pc.utf8_trim_whitespace(texts)
+    return pc.if_else(pc.match_substring_regex(spelled, _NUMBER), spelled, None).cast(pa.float64())
+
+
+def _clocks(texts: pa.Array) -> pa.Array:
+    """Return the times of day that texts spell, in microseconds; any other text is missing."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    spelled = pc.if_else(pc.match_substring_regex(texts, _CLOCK), texts, None)
+    day, between = (pa.scalar(text, texts.type) for text in ("1970-01-01", " "))
+    return _micros(pc.binary_join_element_wise(day, spelled, between).cast(pa.timestamp("us")))
+
+
 def _null_texts(values: pa.Array) -> pa.Array:
     import pyarrow as pa
 
@@ -128,9 +197,7 @@ def _truths(values: pa.Array) -> pa.Array:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from mlopsfw.data.tables.logical import decoded
-
-    texts = decoded(values).cast(pa.string())
+    texts = values.cast(pa.string())
     for truth, spelled in (("true", _TRUE), ("false", _FALSE)):
         texts = pc.if_else(pc.is_in(texts, pa.array(spelled)), truth, texts)
     return texts

@@ -6,13 +6,15 @@ Where `data add` refuses a word far down in a column of numbers, to protect the 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from mlopsfw.data.intake.paths import SourceFile
 from mlopsfw.data.intake.type_inference import BadValue, Guesses, WrongType
 from mlopsfw.data.tables import exact
+from mlopsfw.data.tables.declared import null_texts
 from mlopsfw.kernel.base.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.reading import ReadOptions, TextFormat
 
 _LOOKED_AT = 1_000  # rows that tell whether a column of text is one of numbers
+_FEW = 50  # different values up to which texts are compared one by one, whatever they are
 
 Taken = TypeVar("Taken")
 
@@ -37,12 +40,14 @@ class InferredFile:
 
     Attributes:
         notes: What its reader should know: columns that became text.
+        late: Columns that became text for a word far down, which a note quotes.
     """
 
     def __init__(self, formats: Formats, path: Path, options: ReadOptions, sheet: str = "") -> None:
         self._formats, self._file, self._options = formats, SourceFile(path, sheet=sheet), options
         self._guesses = Guesses()
         self.notes: list[str] = []
+        self.late: set[str] = set()
 
     def take(self, work: Callable[[Iterator[pa.RecordBatch]], Taken]) -> Taken:
         """Return what `work` makes of the batches, of which the first has no rows; it is begun anew when a type turns out otherwise.
@@ -61,6 +66,7 @@ class InferredFile:
                 if error.column in self._options.types or error.column in self._options.expected:
                     raise
                 self.notes.append(f"{error.message}: the column is read as text.")
+                self.late.add(error.column)
                 raise WrongType(error.message, error.column, "string") from None
 
         return self._guesses.retry(read)
@@ -91,16 +97,36 @@ def header_of(formats: Formats, path: Path, options: ReadOptions) -> list[str]:
     return names
 
 
-def doubts(path: Path, batch: pa.RecordBatch) -> Iterator[str]:
-    """Yield a note for each column of text of which most values are numbers: a text that means no value may be the reason."""
+@dataclass(frozen=True)
+class Words:
+    """What a column of texts of which most are numbers holds besides.
+
+    Args:
+        word: The first text that is no number; empty where the first rows have none.
+        measures: Whether the numbers are many: as texts, each would be a category of its own, and a shift of them not seen.
+    """
+
+    word: str
+    measures: bool
+
+
+def words_among_numbers(batch: pa.RecordBatch, late: Collection[str]) -> Iterator[tuple[str, Words]]:
+    """Yield each column of text of which most values are numbers: a text that means no value may be the reason.
+
+    Args:
+        batch: The first rows.
+        late: Columns of which a further row holds a text that is no number.
+    """
     import pyarrow.types as t
 
+    usual = null_texts(())
     for name, values in zip(batch.schema.names, batch.columns, strict=True):
-        if t.is_string(values.type):
+        if t.is_string(values.type) or t.is_large_string(values.type):
             texts = [text for text in values[:_LOOKED_AT].to_pylist() if text is not None]
             odd = [text for text in texts if not _is_number(text)]
-            if odd and len(odd) * 2 < len(texts) and not any(map(exact.is_code, texts)):
-                yield f"{path}: column {name!r} is read as text, although most values are numbers. If {odd[0]!r} means a missing value, pass it with --null."
+            words = [text for text in odd if text not in usual] or odd
+            if (words or name in late) and len(odd) * 2 < len(texts) and not any(map(exact.is_code, texts)):
+                yield name, Words(words[0] if words else "", len(set(texts)) > _FEW)
 
 
 def _is_number(text: str) -> bool:

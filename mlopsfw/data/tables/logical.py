@@ -25,7 +25,7 @@ def logical_type(kind: pa.DataType) -> str:
     """Return the name of a type without its encoding: `utf8` for all kinds of text, the value type for a dictionary."""
     import pyarrow.types as t
 
-    kind = _decoded(kind)
+    kind = plain_type(kind)
     if t.is_union(kind):
         raise DataError(f"a column of type {kind} cannot be digested", hint="Split the union into one column per type.")
     if t.is_nested(kind):
@@ -49,7 +49,8 @@ def _nested_type(kind: pa.DataType) -> str:
     return f"list{size}[{logical_type(kind.value_type)}]"
 
 
-def _decoded(kind: pa.DataType) -> pa.DataType:
+def plain_type(kind: pa.DataType) -> pa.DataType:
+    """Return the type of what `decoded` returns, but for views."""
     import pyarrow.types as t
 
     while True:
@@ -103,7 +104,7 @@ def column_sums(kind: pa.DataType) -> ColumnSums:
     """Return new sums for a column of this type."""
     import pyarrow.types as t
 
-    kind = _decoded(kind)
+    kind = plain_type(kind)
     if _is_text(kind) or _is_bytes(kind):
         return _Variable()
     if t.is_struct(kind):
