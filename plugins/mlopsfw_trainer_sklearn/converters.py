@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from onnx import numpy_helper
+from onnx import TensorProto, numpy_helper
 from skl2onnx._supported_operators import sklearn_operator_name_map
 from skl2onnx.common._registration import get_converter
-from skl2onnx.common.data_types import DoubleTensorType
+from skl2onnx.common.data_types import DoubleTensorType, StringTensorType
 from skl2onnx.operator_converters.common import concatenate_variables
 from skl2onnx.operator_converters.decision_tree import (
     convert_sklearn_decision_tree_classifier,
@@ -40,41 +40,51 @@ _DOUBLES = ("nodes_values", "nodes_hitrates", "class_weights", "target_weights",
 _VERSION_WITH_DOUBLES = 3
 
 
-def converters() -> Mapping[type, Any]:
-    """Return a converter for each type whose own one is not exact in float64."""
-    made: dict[type, Any] = {SimpleImputer: _imputer}
+def converters(width: str) -> Mapping[type, Any]:
+    """Return a converter for each type whose own one is not exact.
+
+    Args:
+        width: `float64` or `float32`: what the graph computes in.
+    """
+    made: dict[type, Any] = {SimpleImputer: _imputer} if width == "float64" else {}
     for module, functions in ((ensemble, _FORESTS), (tree, _TREES)):
         for function, names in functions.items():
-            made |= {getattr(module, name): _of_trees(function) for name in names.split()}
+            made |= {getattr(module, name): _of_trees(function, width) for name in names.split()}
     return made
 
 
-def _of_trees(function: Any) -> Any:
-    """Return a converter of trees that writes thresholds and leaves in float64 where the inputs are."""
+def _of_trees(function: Any, width: str) -> Any:
+    """Return a converter of trees that writes thresholds and leaves in float64 where the graph computes so."""
 
-    def convert(scope: Any, operator: Any, container: Any) -> None:
-        if isinstance(operator.inputs[0].type, DoubleTensorType):
-            function(scope, operator, _Doubles(container), op_version=_VERSION_WITH_DOUBLES)
-        else:
-            function(scope, operator, _Integers(container))
+    def in_float32(scope: Any, operator: Any, container: Any) -> None:
+        function(scope, operator, _Integers(container))
 
-    return convert
+    def in_float64(scope: Any, operator: Any, container: Any) -> None:
+        for values in operator.inputs:  # skl2onnx takes those behind a second transformer for float32
+            values.set_type(DoubleTensorType(values.type.shape))
+        function(scope, operator, _Doubles(container), op_version=_VERSION_WITH_DOUBLES)
+
+    return in_float64 if width == "float64" else in_float32
 
 
 def _imputer(scope: Any, operator: Any, container: Any) -> None:
     """Convert an imputer of numbers in float64: ONNX Runtime has its node `Imputer` in float32 alone."""
-    imputer, kind = operator.raw_operator, operator.inputs[0].type
+    imputer = operator.raw_operator
     missing = imputer.missing_values
-    if not isinstance(kind, DoubleTensorType) or not np.isscalar(missing) or not np.isnan(missing):
+    if isinstance(operator.inputs[0].type, StringTensorType) or not isinstance(missing, float) or not np.isnan(missing):
         get_converter(sklearn_operator_name_map[SimpleImputer])(scope, operator, container)
         return
-    values = concatenate_variables(scope, operator.inputs, container)
-    isnan, fill = scope.get_unique_variable_name("missing"), scope.get_unique_variable_name("fill")
-    container.add_initializer(fill, 11, [1, imputer.statistics_.size], imputer.statistics_.astype(np.float64))
-    container.add_node("IsNaN", values, isnan, name=scope.get_unique_operator_name("IsNaN"))
-    container.add_node(
-        "Where", [isnan, fill, values], operator.outputs[0].full_name, name=scope.get_unique_operator_name("Where")
+    values, isnan, fill = (scope.get_unique_variable_name(name) for name in ("values", "missing", "fill"))
+    container.add_initializer(
+        fill, TensorProto.DOUBLE, [1, imputer.statistics_.size], imputer.statistics_.astype(float)
     )
+    joined = concatenate_variables(scope, operator.inputs, container)
+    for kind, inputs, output, more in (
+        ("Cast", joined, values, {"to": TensorProto.DOUBLE}),
+        ("IsNaN", values, isnan, {}),
+        ("Where", [isnan, fill, values], operator.outputs[0].full_name, {}),
+    ):
+        container.add_node(kind, inputs, output, name=scope.get_unique_operator_name(kind), **more)
 
 
 class _Integers:
@@ -98,13 +108,19 @@ class _Integers:
 
 
 class _Doubles(_Integers):
-    """Also writes the numbers of trees in float64."""
+    """Also writes the numbers of trees in float64, and casts their answers, which are in float32 for any input."""
 
     def add_node(self, kind: str, inputs: Any, outputs: Any, **attributes: Any) -> None:
         """Add a node."""
-        if kind.startswith("TreeEnsemble"):
-            for name in _DOUBLES:
-                if name in attributes:
-                    values = np.asarray(attributes.pop(name), dtype=np.float64).ravel()
-                    attributes[f"{name}_as_tensor"] = numpy_helper.from_array(values, name)
-        super().add_node(kind, inputs, outputs, **attributes)
+        if not kind.startswith("TreeEnsemble"):
+            super().add_node(kind, inputs, outputs, **attributes)
+            return
+        for name in _DOUBLES:
+            if name in attributes:
+                values = np.asarray(attributes.pop(name), dtype=np.float64).ravel()
+                attributes[f"{name}_as_tensor"] = numpy_helper.from_array(values, name)
+        (source,), (*others, answer) = ([each] if isinstance(each, str) else each for each in (inputs, outputs))
+        wide, narrow = f"{answer}_from_float64", f"{answer}_in_float32"
+        super().add_node("Cast", source, wide, name=wide, to=TensorProto.DOUBLE)
+        super().add_node(kind, wide, [*others, narrow], **attributes)
+        super().add_node("Cast", narrow, answer, name=narrow, to=TensorProto.DOUBLE)

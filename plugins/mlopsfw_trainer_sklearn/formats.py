@@ -89,18 +89,18 @@ def _as_onnx(estimator: Any, compared: Comparison, folder: Path) -> tuple[Kept |
     """Return the model as ONNX, in float64 where ONNX Runtime can compute it so; or None, and why it cannot be kept so."""
     task, inputs, frames = compared
     expected = [outputs_of(estimator, frame, task) for frame in frames]
-    reason = ""
+    reasons = []
     for width in _WIDTHS:
         try:
             data = convert(estimator, task, inputs, width)
             returned = [answers(data, frame, inputs) for frame in frames]
             difference = max(max_difference(a, b, task) for a, b in zip(expected, returned, strict=True))
         except ConversionRefused as error:
-            reason = str(error)
+            reasons.append(str(error))
             continue
         file = folder / "model.onnx"
         file.write_bytes(data)
         facts = {"format": "onnx", "precision": width, "export_difference": float(f"{difference:.1e}")}
         rows = sum(frame.height for frame in frames)
         return Kept({file.name: file}, {"onnx": file.name}, versions(), facts | {"compared_rows": rows}), ""
-    return None, reason
+    return None, ", and in float32: ".join(dict.fromkeys(reasons))

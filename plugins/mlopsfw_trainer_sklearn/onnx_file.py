@@ -59,7 +59,7 @@ def convert(estimator: Any, task: str, inputs: Sequence[SignatureColumn], width:
                 "model",
                 types,
                 options=options,
-                custom_conversion_functions=converters(),
+                custom_conversion_functions=converters(width),
             )
     except Exception as error:  # skl2onnx's errors share no base
         raise ConversionRefused(f"skl2onnx does not convert it: {_first_line(error)}") from error

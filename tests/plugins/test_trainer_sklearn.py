@@ -26,7 +26,7 @@ from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncoder, OrdinalEncoder, StandardScaler
 
 from mlopsfw.data.tables.handle import TableHandle
 from mlopsfw.kernel.base.errors import BundleError, ConfigError, DataError, MissingExtra, UsageError
@@ -183,7 +183,9 @@ DECIMALS = pl.DataFrame(
 
 
 def scaled(kind):
-    return make_pipeline(SimpleImputer(), StandardScaler(), getattr(ensemble, kind)())
+    """Return trees behind transformers. skl2onnx takes the values behind the second for float32."""
+    columns = ColumnTransformer([("price", make_pipeline(SimpleImputer(), StandardScaler()), ["price"])])
+    return make_pipeline(columns, MinMaxScaler(), getattr(ensemble, kind)())
 
 
 @pytest.mark.parametrize("kind", ["RandomForest", "HistGradientBoosting", "GradientBoosting"])
