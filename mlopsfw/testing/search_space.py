@@ -21,8 +21,8 @@ def points(config: Any) -> Iterator[Any]:
     space = Space.of({"own": getattr(config, "search_space", None) or {}}, {}).trainers["own"]
     draw = np.random.default_rng(0)
     if space:
-        yield _with(config, {name: each.ends[0] for name, each in space.items()})
-        yield _with(config, {name: each.ends[-1] for name, each in space.items()})
+        for end in (0, -1):
+            yield _with(config, {name: (each.choices or (each.low, each.high))[end] for name, each in space.items()})
         yield _with(config, {name: _drawn(each, draw) for name, each in space.items()})
 
 
