@@ -1,4 +1,4 @@
-"""What the kit of trainers makes of rows: opposite labels, rows that nothing can be learned from, and how well answers agree with labels."""
+"""The rows of the kit of trainers: rows of every type, opposite labels, rows that nothing can be learned from, and how well answers agree."""
 
 from __future__ import annotations
 
@@ -7,9 +7,45 @@ from collections.abc import Callable
 import numpy as np
 import polars as pl
 
+from mlopsfw.kernel.roles.training import TrainingTask
 from mlopsfw.models.evaluation import auc
 
 TASKS = ("binary", "multiclass", "regression")
+
+
+def training_rows(rows: int = 1200, seed: int = 0) -> pl.DataFrame:
+    """Return rows of every type that a request can hold, with labels for each task that hang on them."""
+    draw = np.random.default_rng(seed)
+    number, count = draw.normal(50, 20, rows), draw.integers(0, 24, rows)
+    color = draw.choice(["red", "green", "blue"], rows)
+    signal = (number - 50) / 20 + (color == "red") * 2.0 - (count > 12) + draw.normal(0, 0.5, rows)
+    start = np.datetime64("2013-01-01T00:00:00", "us")
+    frame = pl.DataFrame(
+        {
+            "number": number,
+            "count": count,
+            "color": color,
+            "code": [f"N{value}" for value in draw.integers(0, 300, rows)],
+            "flag": draw.random(rows) < 0.5,
+            "moment": start + draw.integers(0, 90 * 86400, rows) * np.timedelta64(1_000_000, "us"),
+            "constant": np.ones(rows),
+            "binary": signal > 0,
+            "multiclass": np.array(["low", "middle", "high"])[np.digitize(signal, [-1.0, 1.0])],
+            "regression": signal * 10 + 100,
+        }
+    )
+    gone = pl.Series(draw.random(rows) < 0.1)
+    empty = pl.lit(None)
+    return frame.with_columns(
+        pl.when(gone).then(empty).otherwise("number").alias("number"),
+        pl.when(gone.shift(1, fill_value=False)).then(empty).otherwise("color").alias("color"),
+    ).with_columns(day=pl.col("moment").dt.date())
+
+
+def training_task(kind: str, **more: object) -> TrainingTask:
+    """Return the task of learning one of the labels of `training_rows`."""
+    others = tuple(name for name in TASKS if name != kind)
+    return TrainingTask(task=kind, target=kind, **{"exclude": others, "seed": 3, **more})  # type: ignore[arg-type]
 
 
 def contradicted(rows: pl.DataFrame, kind: str) -> pl.DataFrame:

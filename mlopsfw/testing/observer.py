@@ -13,7 +13,8 @@ import msgspec
 import pytest
 
 from mlopsfw.kernel.roles.event import Event
-from mlopsfw.pipeline.run.events import RunFinished, RunStarted, StepFinished
+from mlopsfw.pipeline.run.events import RunFinished, RunStarted
+from mlopsfw.pipeline.run.step_events import StepFinished
 from mlopsfw.project.observer_options import record_of
 from mlopsfw.testing.host import FakeHost
 

@@ -9,7 +9,6 @@ class TestAcmeTrainer(TrainerConformance):
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -26,54 +25,24 @@ from mlopsfw.kernel.roles.training import Ability, TrainedModel, Trainer, Traini
 from mlopsfw.models import bundle
 from mlopsfw.models.bundle.loaded import LoadedBundle
 from mlopsfw.project.facade import Project
-from mlopsfw.testing.labelled_rows import HOSTILE, TASKS, Rows, agreement, columns_of, contradicted
+from mlopsfw.testing.interruption import TrainerInterruption, digests
+from mlopsfw.testing.labelled_rows import (
+    HOSTILE,
+    TASKS,
+    Rows,
+    agreement,
+    columns_of,
+    contradicted,
+    training_rows,
+    training_task,
+)
 from mlopsfw.testing.search_space import points
 from mlopsfw.testing.training import Context, RecordedData, Stopped
 
 __all__ = ["Context", "RecordedData", "Stopped", "TrainerConformance", "digests", "training_rows", "training_task"]
 
 
-def training_rows(rows: int = 1200, seed: int = 0) -> pl.DataFrame:
-    """Return rows of every type that a request can hold, with labels for each task that hang on them."""
-    draw = np.random.default_rng(seed)
-    number, count = draw.normal(50, 20, rows), draw.integers(0, 24, rows)
-    color = draw.choice(["red", "green", "blue"], rows)
-    signal = (number - 50) / 20 + (color == "red") * 2.0 - (count > 12) + draw.normal(0, 0.5, rows)
-    start = np.datetime64("2013-01-01T00:00:00", "us")
-    frame = pl.DataFrame(
-        {
-            "number": number,
-            "count": count,
-            "color": color,
-            "code": [f"N{value}" for value in draw.integers(0, 300, rows)],
-            "flag": draw.random(rows) < 0.5,
-            "moment": start + draw.integers(0, 90 * 86400, rows) * np.timedelta64(1_000_000, "us"),
-            "constant": np.ones(rows),
-            "binary": signal > 0,
-            "multiclass": np.array(["low", "middle", "high"])[np.digitize(signal, [-1.0, 1.0])],
-            "regression": signal * 10 + 100,
-        }
-    )
-    gone = pl.Series(draw.random(rows) < 0.1)
-    empty = pl.lit(None)
-    return frame.with_columns(
-        pl.when(gone).then(empty).otherwise("number").alias("number"),
-        pl.when(gone.shift(1, fill_value=False)).then(empty).otherwise("color").alias("color"),
-    ).with_columns(day=pl.col("moment").dt.date())
-
-
-def training_task(kind: str, **more: object) -> TrainingTask:
-    """Return the task of learning one of the labels of `training_rows`."""
-    others = tuple(name for name in TASKS if name != kind)
-    return TrainingTask(task=kind, target=kind, **{"exclude": others, "seed": 3, **more})  # type: ignore[arg-type]
-
-
-def digests(trained: TrainedModel) -> dict[str, str]:
-    """Return the digest of each file of a trained model."""
-    return {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in trained.files.items()}
-
-
-class TrainerConformance:
+class TrainerConformance(TrainerInterruption):
     """Conformance of a trainer: its tasks, hostile rows, repeatability, interruption, and a bundle that opens.
 
     A trainer is tested in the tasks that it names. What it does not name among its abilities it need not heed. An error about
@@ -258,38 +227,6 @@ class TrainerConformance:
         for shards in epochs.values():
             of = max(of for _, of in shards)
             assert of == 1 or sorted(shards) == [(rank, of) for rank in range(of)]
-
-    def test_stopped_anywhere_it_goes_on_to_the_same_result(
-        self, make_rows: Rows, trainer: Trainer, train: Callable[..., TrainedModel], tmp_path: Path, kind: str
-    ) -> None:
-        rows, task = make_rows(600), training_task(kind)
-        rest, valid = rows[:500], rows[500:] if "valid" in trainer.abilities else None
-        straight = Context.under(tmp_path, "straight")
-        checked = None if valid is None else RecordedData(valid)
-        whole = trainer.fit(task, RecordedData(rest), checked, straight)
-        for stop in {1, max(1, len(straight.metrics) // 2), len(straight.metrics)}:
-            with pytest.raises(Stopped):
-                train(task, rest, valid, f"kept-{stop}", stop)
-            again = train(task, rest, valid, f"kept-{stop}")
-            assert digests(again) == digests(whole)
-            assert again.metrics == whole.metrics
-
-    def test_damaged_checkpoints_are_passed_over(
-        self, make_rows: Rows, train: Callable[..., TrainedModel], tmp_path: Path, kind: str
-    ) -> None:
-        rows, task = make_rows(400), training_task(kind)
-        whole = train(task, rows, None, "kept")
-        for file in (tmp_path / "kept").rglob("*"):
-            if file.is_file():
-                file.write_bytes(file.read_bytes()[:-1] + b"?")
-        assert digests(train(task, rows, None, "kept")) == digests(whole)
-
-    def test_checkpoints_of_other_rows_are_passed_over(
-        self, make_rows: Rows, train: Callable[..., TrainedModel], kind: str
-    ) -> None:
-        task, rows = training_task(kind), make_rows(400)
-        train(task, make_rows(400, seed=9), None, "kept")
-        assert digests(train(task, rows, None, "kept")) == digests(train(task, rows))
 
     def test_metrics_and_progress_are_told(self, make_rows: Rows, trainer: Trainer, tmp_path: Path, kind: str) -> None:
         context = Context.under(tmp_path, "told")
