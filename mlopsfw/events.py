@@ -8,15 +8,8 @@ from __future__ import annotations
 from mlopsfw.data.datasets.events import VERSION_EVENTS, VersionRecord
 from mlopsfw.kernel.events.lease import Takeover
 from mlopsfw.kernel.events.record import Blob, BundleBlob, EventRecord, Text, Upcaster, WordsBlob
-from mlopsfw.pipeline.run.events import (
-    RunFinished,
-    RunStarted,
-    StepCached,
-    StepFailed,
-    StepFinished,
-    StepStarted,
-    StepStopped,
-)
+from mlopsfw.pipeline.run.events import RunFinished, RunStarted
+from mlopsfw.pipeline.run.step_events import StepCached, StepFailed, StepFinished, StepStarted, StepStopped
 
 __all__ = [
     "VERSION_EVENTS",

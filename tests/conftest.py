@@ -23,7 +23,7 @@ from hypothesis import settings
 from mlopsfw.data.intake.formats import Formats
 from mlopsfw.kernel.config.model import ProjectConfig
 from mlopsfw.pipeline.run.display import Display
-from mlopsfw.pipeline.run.session import Outcome
+from mlopsfw.pipeline.run.outcome import Outcome
 from mlopsfw.project.facade import Project
 
 settings.register_profile("push", deadline=None, max_examples=50)  # a busy machine is no failure

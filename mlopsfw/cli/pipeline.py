@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.engine import Failure
     from mlopsfw.pipeline.run.display import Display
     from mlopsfw.pipeline.run.events import RunStarted
-    from mlopsfw.pipeline.run.session import Outcome
+    from mlopsfw.pipeline.run.outcome import Outcome
     from mlopsfw.project.facade import Project
 
 debug_option = click.option(
@@ -182,7 +182,7 @@ def _display(project: Project, *, as_json: bool) -> Display:
 
 def _tell(project: Project, outcome: Outcome, *, as_json: bool) -> int:
     if as_json:
-        from mlopsfw.pipeline.run.session import as_json as to_json
+        from mlopsfw.pipeline.run.outcome import as_json as to_json
 
         emit_json(to_json(outcome))
         return outcome.exit_code

@@ -24,10 +24,10 @@ from mlopsfw.kernel.base.lazy import lazy
 from mlopsfw.kernel.config import ProjectConfig, StepConfig
 
 if TYPE_CHECKING:
-    from mlopsfw.pipeline.run import session
+    from mlopsfw.pipeline.run import outcome
     from mlopsfw.project import facade
 else:
-    session = lazy("mlopsfw.pipeline.run.session")
+    outcome = lazy("mlopsfw.pipeline.run.outcome")
     facade = lazy("mlopsfw.project.facade")
 
 
@@ -132,7 +132,7 @@ class Pipeline:
         """Open the project with this pipeline in it."""
         return facade.Project.open(self._file.parent, config=self.config)
 
-    def run(self, *, quiet: bool = False, **options: Any) -> session.Outcome:
+    def run(self, *, quiet: bool = False, **options: Any) -> outcome.Outcome:
         """Run the pipeline; arguments as for `mlopsfw.pipeline.run.session.Sessions.start`. Does not raise when a step fails."""
         from mlopsfw.pipeline.run.display import Display
 

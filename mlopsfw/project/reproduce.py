@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from mlopsfw.pipeline.cache.key import Fingerprint
     from mlopsfw.pipeline.run.display import Display
-    from mlopsfw.pipeline.run.session import Outcome
+    from mlopsfw.pipeline.run.outcome import Outcome
 
 _FILE = "file:"
 

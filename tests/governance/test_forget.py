@@ -34,7 +34,8 @@ from mlopsfw.models.bundle.manifest import outputs_for
 from mlopsfw.operations.audit import audit
 from mlopsfw.operations.gc import collect
 from mlopsfw.pipeline.run.display import Display
-from mlopsfw.pipeline.run.events import RunStarted, StepFailed
+from mlopsfw.pipeline.run.events import RunStarted
+from mlopsfw.pipeline.run.step_events import StepFailed
 from mlopsfw.pipeline.values.erasure import searchable
 from mlopsfw.project.facade import Project
 from mlopsfw.serving.captures.erasure import drain

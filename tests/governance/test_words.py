@@ -7,7 +7,7 @@ import pytest
 
 from mlopsfw.governance.subject import Subject
 from mlopsfw.operations.audit import audit
-from mlopsfw.pipeline.run.events import StepFailed
+from mlopsfw.pipeline.run.step_events import StepFailed
 from mlopsfw.serving.events import EndpointFailed
 
 CANARY = "Alice Smith"

@@ -1,4 +1,4 @@
-"""Every type of event is declared once, in an `events.py`, and known to the project's registry."""
+"""Every type of event is declared once, in an `events.py` or a `…_events.py`, and known to the project's registry."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mlopsfw.kernel.events.registry import EventTypes
 from mlopsfw.project.components import bundled, event_types, index_parts
 
 HOME = Path(mlopsfw.__file__).parent
-DECLARING = [*sorted(HOME.rglob("events.py")), HOME / "kernel" / "events" / "lease.py"]
+DECLARING = [*sorted(HOME.rglob("*events.py")), HOME / "kernel" / "events" / "lease.py"]
 LITERAL_ROOMS = (
     "pipeline",
     "project",

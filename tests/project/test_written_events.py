@@ -33,7 +33,8 @@ from mlopsfw.kernel.roles.event import Event
 from mlopsfw.models.bundle.manifest import outputs_for
 from mlopsfw.operations.lease import Lease
 from mlopsfw.pipeline.run.display import Display
-from mlopsfw.pipeline.run.events import RunBroken, RunHeartbeat, StepStopped
+from mlopsfw.pipeline.run.events import RunBroken, RunHeartbeat
+from mlopsfw.pipeline.run.step_events import StepStopped
 from mlopsfw.project.components import bundled, event_types
 from mlopsfw.project.mlflow.importing import Choices, import_mlflow, open_store
 from mlopsfw.serving.endpoints import Endpoints, NamedDeployer

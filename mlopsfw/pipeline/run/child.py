@@ -10,7 +10,8 @@ import msgspec
 
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.pipeline.graph.partnames import is_part, step_of
-from mlopsfw.pipeline.run.events import RunStarted, StepCached, StepFailed, StepFinished, StepStarted, StepStopped
+from mlopsfw.pipeline.run.events import RunStarted
+from mlopsfw.pipeline.run.step_events import StepCached, StepFailed, StepFinished, StepStarted, StepStopped
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.roles.event import Event

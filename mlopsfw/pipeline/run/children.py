@@ -22,8 +22,8 @@ from mlopsfw.pipeline.cache.key import Fingerprint
 from mlopsfw.pipeline.graph.partnames import part_name
 from mlopsfw.pipeline.run.attempt import checkpoints_of
 from mlopsfw.pipeline.run.child import GIVEN, history
-from mlopsfw.pipeline.run.events import StepCached, StepFailed, StepFinished, StepStarted, StepStopped
 from mlopsfw.pipeline.run.retry import LOST_RETRIES
+from mlopsfw.pipeline.run.step_events import StepCached, StepFailed, StepFinished, StepStarted, StepStopped
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.config.model import ProjectConfig

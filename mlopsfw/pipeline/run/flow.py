@@ -10,7 +10,7 @@ from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.kernel.roles.event import Event
 from mlopsfw.lineage.references import parse_reference
 from mlopsfw.pipeline.graph.partnames import step_of
-from mlopsfw.pipeline.run.events import StepCached, StepStarted
+from mlopsfw.pipeline.run.step_events import StepCached, StepStarted
 
 Wiring = dict[str, dict[str, str]]
 """Step → parameter → what it takes: another step's output, or a reference."""

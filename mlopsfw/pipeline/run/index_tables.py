@@ -10,17 +10,8 @@ from mlopsfw.kernel.events.lease import Takeover
 from mlopsfw.kernel.index.part import IndexPart, Listing, as_json, upsert
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.kernel.roles.event import Event
-from mlopsfw.pipeline.run.events import (
-    MetricsRecorded,
-    ParamsLogged,
-    RunFinished,
-    RunStarted,
-    StepCached,
-    StepFailed,
-    StepFinished,
-    StepStarted,
-    StepStopped,
-)
+from mlopsfw.pipeline.run.events import MetricsRecorded, ParamsLogged, RunFinished, RunStarted
+from mlopsfw.pipeline.run.step_events import StepCached, StepFailed, StepFinished, StepStarted, StepStopped
 
 _TABLES = """
 CREATE TABLE runs (run TEXT PRIMARY KEY, pipeline TEXT, status TEXT, started TEXT, finished TEXT, seconds REAL,

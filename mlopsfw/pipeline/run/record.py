@@ -17,12 +17,8 @@ from mlopsfw.pipeline.run.events import (
     RunFinished,
     RunReproduced,
     RunStarted,
-    StepCached,
-    StepFailed,
-    StepFinished,
-    StepStarted,
-    StepStopped,
 )
+from mlopsfw.pipeline.run.step_events import StepCached, StepFailed, StepFinished, StepStarted, StepStopped
 
 OPEN = ("running", "lost", "failed", "interrupted")
 """Statuses of a run that can be resumed."""

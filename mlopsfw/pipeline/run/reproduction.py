@@ -12,8 +12,9 @@ from mlopsfw.kernel.base.errors import MlopsfwError, UsageError
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.kernel.roles.event import Event
 from mlopsfw.pipeline.graph.partnames import is_part
-from mlopsfw.pipeline.run.events import RunReproduced, StepCached, StepStarted
+from mlopsfw.pipeline.run.events import RunReproduced
 from mlopsfw.pipeline.run.runs import differences
+from mlopsfw.pipeline.run.step_events import StepCached, StepStarted
 from mlopsfw.pipeline.run.why import changes
 
 if TYPE_CHECKING:

@@ -21,9 +21,9 @@ from mlopsfw.pipeline.cache.events import Result
 from mlopsfw.pipeline.graph.model import Graph, Node
 from mlopsfw.pipeline.partitions.parts import results_by_name
 from mlopsfw.pipeline.run.attempt import Attempt
-from mlopsfw.pipeline.run.events import StepCached, StepCertified, StepFailed, StepFinished, StepStarted
 from mlopsfw.pipeline.run.liveness import HEARTBEAT
 from mlopsfw.pipeline.run.retry import Retries
+from mlopsfw.pipeline.run.step_events import StepCached, StepCertified, StepFailed, StepFinished, StepStarted
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.config.model import ProjectConfig

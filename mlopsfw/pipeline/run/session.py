@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from mlopsfw.kernel.base.errors import Conflict, UnknownName, UsageError
 from mlopsfw.kernel.base.ids import new_run_id
 from mlopsfw.kernel.events.lease import Takeover
-from mlopsfw.kernel.roles.engine import Failure
 from mlopsfw.lineage import canonical
 from mlopsfw.lineage.codestate import CodeRecord, CodeState
 from mlopsfw.pipeline.cache.fingerprint import Fingerprinter
 from mlopsfw.pipeline.graph.model import Graph, build_graph
-from mlopsfw.pipeline.run.events import RunBroken, RunStarted, StepCached
+from mlopsfw.pipeline.graph.options import differing
+from mlopsfw.pipeline.run.events import RunStarted
 from mlopsfw.pipeline.run.journal import Journal
 from mlopsfw.pipeline.run.liveness import identity, wait_until_lost
+from mlopsfw.pipeline.run.outcome import Outcome, see_through
 from mlopsfw.pipeline.run.plan import Planned, Planner
 from mlopsfw.pipeline.run.record import OPEN, RunView, fold
 from mlopsfw.pipeline.run.reproduction import Judge, Origin, StepVerdict
 from mlopsfw.pipeline.run.requirements import check_requirements
 from mlopsfw.pipeline.run.runner import Coordinator, Options
+from mlopsfw.pipeline.run.step_events import StepCached
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.config.model import ProjectConfig, Selection
@@ -35,33 +35,6 @@ if TYPE_CHECKING:
     from mlopsfw.pipeline.run.display import Display
     from mlopsfw.pipeline.run.execution import Execution
     from mlopsfw.pipeline.run.runs import Runs
-
-_REFUSED, _INTERRUPTED = 3, 130
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """How a session ended.
-
-    Args:
-        run: The run's id.
-        status: `done`, `failed`, `refused` or `interrupted`.
-        exit_code: What the command returns.
-        seconds: How long this session took.
-        failed: The step that failed, if one did.
-        failure: What was wrong with it.
-        outputs: What the steps returned.
-        different: With `certify`, the outputs (`step.output`) that did not come out the same.
-    """
-
-    run: str
-    status: str
-    exit_code: int
-    seconds: float
-    failed: str
-    failure: Failure | None
-    outputs: Mapping[str, Mapping[str, Artifact]]
-    different: Sequence[str]
 
 
 class Sessions:
@@ -94,7 +67,7 @@ class Sessions:
     def _set_options(self, role: str, selection: Selection) -> dict[str, Any]:
         """Return the options of a provider that differ from their defaults: writing a default out changes nothing."""
         _, _, options = self._plugins.selected(role, selection, self._config)
-        return _differing(options, selection.options)
+        return differing(options, selection.options)
 
     def start(
         self,
@@ -126,7 +99,7 @@ class Sessions:
         journal.begin(self._started(graph, code, overrides=tuple(overrides), only=tuple(steps)))
         forced = frozenset(steps or graph.nodes) if force else frozenset[str]()
         options = Options(force=forced, certify=certify, debug=debug)
-        return _see_through(self._coordinator(graph, journal, prints, options, display))
+        return see_through(self._coordinator(graph, journal, prints, options, display))
 
     def _started(self, graph: Graph, code: CodeRecord, **facts: Any) -> RunStarted:
         return RunStarted(
@@ -156,7 +129,7 @@ class Sessions:
         coordinator = self._coordinator(graph, journal, prints, Options(alone=True, debug=debug), display)
         coordinator.execution = replace(self._execution, inputs=self._execution.inputs.as_taken(origin.taken))
         coordinator.outputs = {name: origin.step(name).outputs for name in kept}
-        return _see_through(coordinator, lambda: judge.compare(coordinator, kept))
+        return see_through(coordinator, lambda: judge.compare(coordinator, kept))
 
     def lost(self, origin: Origin) -> tuple[StepVerdict, ...]:
         """Return a verdict for each step of which the recorded data is no longer stored; none if all of it is."""
@@ -191,7 +164,7 @@ class Sessions:
             graph, self._journal(prints, view.id, epoch), prints, Options(debug=debug), display
         )
         coordinator.finished = _finished(fold(view.id, stream.events()))
-        return _see_through(coordinator)
+        return see_through(coordinator)
 
     def plan(self, *, steps: Sequence[str] = (), force: bool = False) -> list[Planned]:
         """Return the plan of a run, in order. Raise `UsageError` if the pipeline is wrong."""
@@ -284,66 +257,3 @@ def _finished(view: RunView) -> dict[str, tuple[str, dict[str, Artifact]]]:
         for s in view.steps.values()
         if s.status in ("done", "cached") and s.fingerprint
     }
-
-
-def _see_through(coordinator: Coordinator, then: Callable[[], None] = lambda: None) -> Outcome:
-    journal, display = coordinator.journal, coordinator.display
-    display.began(journal.run, len(coordinator.graph.nodes))
-    try:
-        coordinator.run()
-        then()
-    except KeyboardInterrupt:
-        return _ended(coordinator, "interrupted", _INTERRUPTED)
-    except Conflict:
-        raise
-    except BaseException as error:
-        journal.append(RunBroken(error=type(error).__name__, message=str(error)))
-        _ended(coordinator, "failed", getattr(error, "exit_code", 1))
-        raise
-    failure = coordinator.failure
-    if failure is None:
-        return _ended(coordinator, "failed" if coordinator.different else "done", 1 if coordinator.different else 0)
-    return _ended(coordinator, "refused" if failure.exit_code == _REFUSED else "failed", failure.exit_code)
-
-
-def _ended(coordinator: Coordinator, status: str, exit_code: int) -> Outcome:
-    seconds = coordinator.journal.end(status, exit_code)
-    if status == "done":
-        _remove_folder(coordinator)
-    return Outcome(
-        run=coordinator.journal.run,
-        status=status,
-        exit_code=exit_code,
-        seconds=seconds,
-        failed=coordinator.failed,
-        failure=coordinator.failure,
-        outputs=coordinator.outputs,
-        different=coordinator.different,
-    )
-
-
-def _remove_folder(coordinator: Coordinator) -> None:
-    folder = coordinator.execution.services.workspace.state / "runs" / coordinator.journal.run
-    if folder.is_dir():
-        import shutil
-
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def as_json(outcome: Outcome) -> dict[str, Any]:
-    """Return an outcome as JSON values."""
-    return {name: msgspec.to_builtins(getattr(outcome, name)) for name in outcome.__dataclass_fields__}
-
-
-def _differing(record: msgspec.Struct, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those options of a table `given` by which the `record` that was read from it differs from its defaults."""
-    fields = {each.encode_name: each for each in msgspec.structs.fields(record)}
-    return {
-        name: value for name, value in given.items() if getattr(record, fields[name].name) != _default(fields[name])
-    }
-
-
-def _default(field: msgspec.structs.FieldInfo) -> Any:
-    if field.default is msgspec.NODEFAULT and field.default_factory is not msgspec.NODEFAULT:
-        return field.default_factory()
-    return field.default

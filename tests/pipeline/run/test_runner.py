@@ -15,9 +15,10 @@ from mlopsfw.kernel.base.errors import ConfigError, Conflict, DataError, Fenced,
 from mlopsfw.kernel.events.record import PlainRecord
 from mlopsfw.kernel.roles.engine import Failure
 from mlopsfw.pipeline.run.display import Display
-from mlopsfw.pipeline.run.events import RunFinished, RunStarted, StepStarted
+from mlopsfw.pipeline.run.events import RunFinished, RunStarted
 from mlopsfw.pipeline.run.retry import pause_before
 from mlopsfw.pipeline.run.runner import Options
+from mlopsfw.pipeline.run.step_events import StepStarted
 
 CHAIN = """
 [steps.one]
