@@ -12,7 +12,7 @@ from mlopsfw.kernel.roles.training import TrainingTask
 if TYPE_CHECKING:
     from mlopsfw.models.metrics import MetricSet
     from mlopsfw.steps.train import TrainParams
-    from mlopsfw.steps.validate import ValidateParams
+    from mlopsfw.steps.validation import ValidateParams
     from mlopsfw.training.folds import Folds
 
 
