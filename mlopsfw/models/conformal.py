@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -21,6 +23,7 @@ _GROUP = 50  # rows that a group needs for scores of its own
 _BINS = 10
 _EVERY = ""
 _ROUNDING = 1e-9
+_NO_NAMES: Mapping[str, str] = MappingProxyType({})
 
 
 class Conformal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,7 +59,7 @@ class Conformal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         if self.kind == "normalised" and len(self.scales) != len(self.edges) + 1:
             raise BundleError(f"{len(self.edges)} edges need {len(self.edges) + 1} scales, not {len(self.scales)}")
 
-    def limits(self, groups: np.ndarray, alpha: float) -> np.ndarray:
+    def limits(self, groups: np.ndarray, alpha: float, names: Mapping[str, str] = _NO_NAMES) -> np.ndarray:
         """Return the score that a group exceeds in at most `alpha` of its rows: the ⌈(n + 1)(1 - alpha)⌉-th smallest of n.
 
         Where scores have weights, it is the smallest score at which (1 + 1 / n)(1 - alpha) of all weight is reached, with Kish's n = (Σw)² / Σw²
@@ -65,17 +68,18 @@ class Conformal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         Args:
             groups: Names of groups.
             alpha: The share of rows whose truth may be missed, in (0, 1).
+            names: What errors call groups.
 
         Raises:
             UsageError: alpha lies outside of (0, 1), or below 1 / (n + 1) in one of the groups: only an interval or a set of everything would
                 keep it.
         """
         check_alpha(alpha)
-        names, place = np.unique(groups, return_inverse=True)
-        limits: np.ndarray = np.array([self._limit(str(name), alpha) for name in names])
+        each, place = np.unique(groups, return_inverse=True)
+        limits: np.ndarray = np.array([self._limit(group, alpha, names.get(group, group)) for group in map(str, each)])
         return limits[place]
 
-    def _limit(self, group: str, alpha: float) -> float:
+    def _limit(self, group: str, alpha: float, called: str) -> float:
         name = group if group in self.scores else _EVERY
         scores, weights = self.scores[name], self.weights.get(name)
         if weights is None:
@@ -86,7 +90,7 @@ class Conformal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             count = float(reached[-1] ** 2 / np.square(weights).sum())
             place = int(np.searchsorted(reached, reached[-1] * ((1 + 1 / count) * (1 - alpha) - _ROUNDING)))
         if place >= len(scores):
-            raise _too_small(alpha, count, group if name else "")
+            raise _too_small(alpha, count, called if name else "")
         return scores[place]
 
     def scale(self, predictions: np.ndarray) -> np.ndarray:
@@ -226,11 +230,11 @@ def _quantiles(answer: Answer) -> tuple[np.ndarray, np.ndarray]:
     return answer.lower, answer.upper
 
 
-def class_sets(conformal: Conformal, answer: Answer, alpha: float) -> np.ndarray:
+def class_sets(conformal: Conformal, answer: Answer, alpha: float, names: Mapping[str, str] = _NO_NAMES) -> np.ndarray:
     """Return which classes of each row its set holds, bool `[rows, classes]`. A set may be empty. Raise `UsageError` as `Conformal.limits` does."""
     scores = class_scores(conformal.kind, answer.main)
     if conformal.by == CLASS:
-        limits: np.ndarray = conformal.limits(np.arange(scores.shape[1]).astype(str), alpha)
+        limits: np.ndarray = conformal.limits(np.arange(scores.shape[1]).astype(str), alpha, names)
         return scores <= limits
     return scores <= conformal.limits(answer.groups, alpha)[:, None]
 

@@ -236,18 +236,24 @@ OWN = MetricSet(
 """mlopsfw's own metrics, in the order in which they are shown."""
 
 
-def evaluate(task: str, labels: np.ndarray, outputs: np.ndarray) -> dict[str, float]:
+def evaluate(task: str, labels: np.ndarray, outputs: np.ndarray, weights: Weight = None) -> dict[str, float]:
     """Return mlopsfw's own metrics of a model with one output, such as those of a trainer's validation rows.
 
     Args:
         task: `binary`, `multiclass` or `regression`.
         labels: int64 codes `[rows]`, in the order of the classes; float64 for regression.
         outputs: Probability of the second class `[rows]`; probabilities `[rows, classes]`; values `[rows]`.
+        weights: Of the rows `[rows]`, not negative; None where all weigh alike. A row of weight 0 counts as if it were not there;
+            zeros alone count as alike.
     """
+    if weights is not None and (kept := weights > 0).any():
+        return OWN.evaluate(task, labels[kept], {"": outputs[kept]}, weights[kept].astype(np.float64))
     return OWN.evaluate(task, labels, {"": outputs})
 
 
-def evaluate_set(name: str, task: str, labels: np.ndarray, outputs: np.ndarray) -> dict[str, float]:
+def evaluate_set(
+    name: str, task: str, labels: np.ndarray, outputs: np.ndarray, weights: Weight = None
+) -> dict[str, float]:
     """Return mlopsfw's own metrics of a trainer's rows as the trainer reports them, such as `valid_auc`. Those that are not finite are left out.
 
     Args:
@@ -255,9 +261,10 @@ def evaluate_set(name: str, task: str, labels: np.ndarray, outputs: np.ndarray) 
         task: `binary`, `multiclass` or `regression`.
         labels: Codes or numbers `[rows]` of any numeric type.
         outputs: As for `evaluate`.
+        weights: As for `evaluate`.
     """
     codes = labels if task == "regression" else labels.astype(np.int64)
-    values = evaluate(task, codes, outputs)
+    values = evaluate(task, codes, outputs, weights)
     return {f"{name}_{metric}": value for metric, value in values.items() if math.isfinite(value)}
 
 

@@ -69,14 +69,14 @@ class SampleTrainer:
             raise DataError(f"no training row has a label in {task.target!r}", hint="Correct `target`.")
         plan = FeaturePlan.fit(rows, task)
         design, labels = _design(plan, plan.polars(rows)), rows[task.target].cast(float).to_numpy()
-        weights = rows[task.weight].to_numpy() if task.weight else np.ones(rows.height)
+        weights = _weights(rows, task)
         gram = design.T @ (design * weights[:, None]) + self._penalty * np.eye(design.shape[1])
         coefficients = np.linalg.solve(gram, design.T @ (labels * weights))
-        metrics = {"train_mse": float(np.mean((design @ coefficients - labels) ** 2))}
+        metrics = {"train_mse": _error(design @ coefficients, rows, task)}
         if valid is not None:
             checked = _rows_with_label(valid, task)
             answers = _design(plan, plan.polars(checked)) @ coefficients
-            metrics["valid_mse"] = float(np.mean((answers - checked[task.target].cast(float).to_numpy()) ** 2))
+            metrics["valid_mse"] = _error(answers, checked, task)
         context.progress("solved", 1.0)
         context.log_metric("train_mse", metrics["train_mse"])
         files = {"model.json": context.scratch / "model.json", "plan.json": context.scratch / "plan.json"}
@@ -121,6 +121,20 @@ def _rows_with_label(data: TrainingData, task: TrainingTask) -> pl.DataFrame:
 
     rows: pl.DataFrame = data.lazy().select(training_columns(data.schema.names, task)).collect()
     return rows.drop_nulls(task.target)
+
+
+def _weights(rows: pl.DataFrame, task: TrainingTask) -> np.ndarray:
+    import numpy as np
+
+    return rows[task.weight].to_numpy() if task.weight in rows.columns else np.ones(rows.height)
+
+
+def _error(answers: np.ndarray, rows: pl.DataFrame, task: TrainingTask) -> float:
+    """Return the mean squared error. Each row counts by its weight."""
+    import numpy as np
+
+    labels = rows[task.target].cast(float).to_numpy()
+    return float(np.average((answers - labels) ** 2, weights=_weights(rows, task)))
 
 
 def _design(plan: FeaturePlan, arrays: Mapping[str, np.ndarray]) -> np.ndarray:

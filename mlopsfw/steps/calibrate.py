@@ -86,7 +86,7 @@ def _run(params: CalibrateParams, context: StepContext, *, bundles: BundleStore)
         "conformal": {
             "kind": kind,
             "by": params.by,
-            "groups": {name: len(each) for name, each in calibration.conformal.scores.items()},
+            "groups": _groups(calibration.conformal, bundle),
         },
         "coverage": _coverage(params, kind, rows),
     }
@@ -94,6 +94,14 @@ def _run(params: CalibrateParams, context: StepContext, *, bundles: BundleStore)
     artifact = context.values.store(BundleFolder(folder), "model")
     meta = {**artifact.meta, "task": bundle.manifest.task, "target": bundle.manifest.target}
     return {"model": msgspec.structs.replace(artifact, meta=meta), "report": report}
+
+
+def _groups(conformal: Conformal, bundle: LoadedBundle) -> dict[str, int]:
+    """Return the number of scores of each group by its name; the empty name has all."""
+    from mlopsfw.models.bundle.calibrated import class_names
+
+    names = class_names(bundle.manifest) if conformal.by == "class" else {}
+    return {names.get(group, group): len(scores) for group, scores in conformal.scores.items()}
 
 
 def _rows(params: CalibrateParams, bundle: LoadedBundle, loaded: Any) -> _Rows:
@@ -185,7 +193,7 @@ def _tell(context: StepContext, report: Mapping[str, Any]) -> None:
 
 def build(params: CalibrateParams, _host: Host) -> Step:
     """Return the step with these options."""
-    return Step(run=partial(_run, params), inputs=("model", "rows"), outputs=("model", "report"), version=2)
+    return Step(run=partial(_run, params), inputs=("model", "rows"), outputs=("model", "report"), version=3)
 
 
 @hookimpl

@@ -21,16 +21,16 @@ _MANY = 20_000  # rows from which on the jackknife stands for the bootstrap
 
 def baselines(model: Scored, train: Any, weight: str) -> dict[str, Scored]:
     """Return the model's rows with the answers of each baseline in place of its own."""
-    from mlopsfw.training.baselines import majority, regression
+    from mlopsfw.training.baselines import constant_name, majority, regression
 
     manifest = model.bundle.manifest
     learned, known = rows_with_label(model.bundle, train, "training rows")
     weights = weights_of(learned, weight if weight in learned.columns else "")
     always = majority(known, len(manifest.classes), model.rows.height, weights)
-    fitted = regression(manifest, learned, known, model.rows)
+    fitted = regression(manifest, learned, known, model.rows, weights)
     name = "linear" if manifest.task == "regression" else "logistic"
     main = manifest.outputs[0].name
-    answers = {"majority": always} | ({} if fitted is None else {name: fitted})
+    answers = {constant_name(manifest.task): always} | ({} if fitted is None else {name: fitted})
     return {each: model._replace(outputs={main: answer}) for each, answer in answers.items()}
 
 

@@ -31,6 +31,7 @@ def _measure(work: Validation, judged: Judged) -> Measure:
 
 def report_of(work: Validation, fits: Fits) -> dict[str, Any]:
     """Return everything but the warnings."""
+    from mlopsfw.training.baselines import constant_name
     from mlopsfw.training.validation import chance
 
     params, task = work.params, work.subject.task
@@ -43,7 +44,7 @@ def report_of(work: Validation, fits: Fits) -> dict[str, Any]:
         **measure.whole(judged),
         "folds": measure.folds(work.rows, work.folds, judged),
         "learned": learned.mean(work.metrics, task.task),
-        "baseline": {"majority": chance(work.subject, work.folds, judged, work.metrics)},
+        "baseline": {constant_name(task.task): chance(work.subject, work.folds, judged, work.metrics)},
     }
     if params.segments:
         columns = {name: work.rows[name][judged.at] for name in params.segments}
@@ -126,7 +127,7 @@ def doubts_of(work: Validation, report: Mapping[str, Any]) -> Iterator[Doubt]:
     yield from optimistic(report.get("optimism", {}))
     yield from doubts_of_rows(work.subject, work.rows, features, work.params.folds, work.folds)
     yield from _leaks(work, features)
-    yield from overfitting(work.metric, work.metrics, report["learned"], report, report["baseline"]["majority"])
+    yield from overfitting(work.metric, work.metrics, report["learned"], report, *report["baseline"].values())
     yield from rising(report.get("learning_curve", {}))
     yield from few_clusters(report["clusters"], report["intervals"])
 

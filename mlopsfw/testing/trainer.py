@@ -216,6 +216,18 @@ class TrainerConformance(TrainerInterruption):
         assert measured[1], "no metric is called `valid_…`"
         assert measured[1] != measured[2], "other labels of validation rows give equal metrics `valid_…`"
 
+    def test_weights_of_rows_count_in_what_is_measured(
+        self, make_rows: Rows, trainer: Trainer, train: Callable[..., TrainedModel], kind: str
+    ) -> None:
+        if not {"weight", "valid"} <= set(trainer.abilities):
+            pytest.skip("it takes no weights, or no validation rows")
+        rows, valid = make_rows(600).with_columns(w=1.0), make_rows(300, seed=1).with_columns(w=1.0)
+        with_others = pl.concat([valid, contradicted(valid, kind).with_columns(w=0.0)])
+        alone, both = (
+            train(training_task(kind, weight="w"), rows, checked).metrics for checked in (valid, with_others)
+        )
+        assert both == pytest.approx(alone, rel=1e-3, abs=1e-3), "rows of weight 0 change the metrics `valid_…`"
+
     def test_an_epoch_read_in_shards_reads_each_shard_once(
         self, make_rows: Rows, trainer: Trainer, tmp_path: Path, kind: str
     ) -> None:

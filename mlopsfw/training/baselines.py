@@ -33,6 +33,11 @@ _BOUNDED_STEPS = 300  # it converges linearly
 _CLOSE_ENOUGH = 1e-5  # well below any visible difference of a metric
 
 
+def constant_name(task: str) -> str:
+    """Return what reports call the model with constant outputs."""
+    return "mean" if task == "regression" else "majority"
+
+
 def majority(labels: np.ndarray, classes: int, rows: int, weights: np.ndarray | None = None) -> np.ndarray:
     """Return the outputs of a model that always predicts the shares of the classes in the training labels, or their mean.
 
@@ -51,7 +56,9 @@ def majority(labels: np.ndarray, classes: int, rows: int, weights: np.ndarray | 
     return np.full(rows, shares[1]) if classes == 2 else np.tile(shares, (rows, 1))  # noqa: PLR2004 - binary
 
 
-def regression(manifest: Manifest, train: pl.DataFrame, labels: np.ndarray, rows: pl.DataFrame) -> np.ndarray | None:
+def regression(
+    manifest: Manifest, train: pl.DataFrame, labels: np.ndarray, rows: pl.DataFrame, weights: np.ndarray | None = None
+) -> np.ndarray | None:
     """Return the outputs for `rows` of a ridge-penalised logistic (for numbers, linear) regression fitted to `train`.
 
     Lists, tensors and bytes are left out. None if the model has no other input.
@@ -61,6 +68,7 @@ def regression(manifest: Manifest, train: pl.DataFrame, labels: np.ndarray, rows
         train: Training rows; of more than 100,000 a fixed random part is used.
         labels: Their labels, as codes or numbers.
         rows: The rows to answer for.
+        weights: Of the training rows, float64; None where all weigh alike. Zeros alone count as alike.
     """
     chosen_rows = np.arange(train.height)
     if train.height > _MOST_ROWS:
@@ -70,7 +78,8 @@ def regression(manifest: Manifest, train: pl.DataFrame, labels: np.ndarray, rows
         return None
     plan = _plain_plan(manifest, train, names)
     design = Design.of(plan, train[chosen_rows])
-    fitted = _fit(design, labels[chosen_rows], manifest)
+    weights = np.ones(train.height) if weights is None else weights
+    fitted = _fit(design, labels[chosen_rows], manifest, weights[chosen_rows])
     scores = Design.of(plan, rows).times(fitted)
     if manifest.task == "regression":
         return scores[:, 0]
@@ -84,12 +93,13 @@ def _plain_plan(manifest: Manifest, train: pl.DataFrame, names: tuple[str, ...])
     return fit(train, TrainingTask(task=manifest.task, target=manifest.target, features=names, options=options))
 
 
-def _fit(design: Design, labels: np.ndarray, manifest: Manifest) -> np.ndarray:
+def _fit(design: Design, labels: np.ndarray, manifest: Manifest, weights: np.ndarray) -> np.ndarray:
+    weights = weights if weights.any() else np.ones(len(labels))
     if manifest.task == "regression":
-        return _least_squares(design, labels)
+        return least_squares(design, labels, weights)
     if manifest.task == "binary":
-        return logistic(design, labels)
-    return multinomial(design, labels, len(manifest.classes))
+        return logistic(design, labels, weights)
+    return multinomial(design, labels, len(manifest.classes), weights)
 
 
 class Design(NamedTuple):
@@ -158,15 +168,15 @@ class Design(NamedTuple):
         return ridge
 
 
-def logistic(design: Design, labels: np.ndarray) -> np.ndarray:
+def logistic(design: Design, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Fit by iteratively reweighted least squares (Hastie, Tibshirani & Friedman, 2009, section 4.4.1); return `[width, 1]`."""
     ridge = design.ridge()[:, None]
     beta = np.zeros_like(ridge)
     positive = (labels == 1)[:, None]
     for _ in range(_STEPS):
         p = _sigmoid(design.times(beta))
-        gradient = design.moment(positive - p) - ridge * beta
-        step = np.linalg.solve(design.gram((p * (1 - p))[:, 0]) + np.diag(ridge[:, 0]), gradient)
+        gradient = design.moment(weights[:, None] * (positive - p)) - ridge * beta
+        step = np.linalg.solve(design.gram(weights * (p * (1 - p))[:, 0]) + np.diag(ridge[:, 0]), gradient)
         largest = float(np.abs(step).max())
         beta += step * min(1.0, _LONGEST_STEP / max(largest, _CLOSE))
         if largest < _CLOSE:
@@ -174,19 +184,21 @@ def logistic(design: Design, labels: np.ndarray) -> np.ndarray:
     return beta
 
 
-def _least_squares(design: Design, labels: np.ndarray) -> np.ndarray:
-    gram = design.gram(np.ones(len(labels))) + np.diag(design.ridge())
-    return np.linalg.solve(gram, design.moment(labels[:, None]))
+def least_squares(design: Design, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Fit by the normal equations (Hastie, Tibshirani & Friedman, 2009, section 3.4.1); return `[width, 1]`."""
+    gram = design.gram(weights) + np.diag(design.ridge())
+    return np.linalg.solve(gram, design.moment((weights * labels)[:, None]))
 
 
-def multinomial(design: Design, labels: np.ndarray, classes: int) -> np.ndarray:
+def multinomial(design: Design, labels: np.ndarray, classes: int, weights: np.ndarray) -> np.ndarray:
     """Fit with a fixed bound of the Hessian (Böhning, "Multinomial logistic regression algorithm", 1992); return `[width, classes]`."""
     ridge = design.ridge()[:, None]
     beta = np.zeros((len(ridge), classes))
-    inverse = np.linalg.inv(np.diag(ridge[:, 0]) + 0.5 * design.gram(np.ones(len(labels))))
+    inverse = np.linalg.inv(np.diag(ridge[:, 0]) + 0.5 * design.gram(weights))
     truth = np.eye(classes)[labels]
     for _ in range(_BOUNDED_STEPS):
-        step = inverse @ (design.moment(truth - _softmax(design.times(beta))) - ridge * beta)
+        residual = weights[:, None] * (truth - _softmax(design.times(beta)))
+        step = inverse @ (design.moment(residual) - ridge * beta)
         beta += step
         if float(np.abs(step).max()) < _CLOSE_ENOUGH:
             break

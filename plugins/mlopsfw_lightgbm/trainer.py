@@ -134,7 +134,7 @@ class LightGbmTrainer:
         for name, each in sets.items():
             some = sample_of(each)
             outputs = predictions(booster, some.numbers, self._config.num_threads)
-            metrics |= evaluation.evaluate_set(name, task.task, some.labels, outputs)
+            metrics |= evaluation.evaluate_set(name, task.task, some.labels, outputs, some.weights)
         return metrics
 
     def _facts(

@@ -199,4 +199,5 @@ def _check_made_up(estimator: Any, golden: pl.DataFrame, task: str) -> None:
 
 def _metrics(estimator: Any, task: TrainingTask, rows: _Rows, which: str) -> dict[str, float]:
     labels = class_codes(rows.labels, rows.classes) if rows.classes else numbers(rows.labels)
-    return evaluation.evaluate_set(which, task.task, labels, outputs_of(estimator, rows.frame, task.task))
+    outputs = outputs_of(estimator, rows.frame, task.task)
+    return evaluation.evaluate_set(which, task.task, labels, outputs, rows.weights)

@@ -115,8 +115,9 @@ class Streamed:
         return self._encoded(self.blocks.in_order(shard), _bounds(len(self) // shard[1]))
 
     def measured(self) -> Iterator[Rows]:
-        """Yield the sample."""
-        return self._encoded(iter([self.sample]), _bounds(self.sample.height))
+        """Yield the sample, with the weights of rows alone: those of classes are for learning."""
+        lengths = (stop - first for first, stop in pairwise(_bounds(self.sample.height)))
+        return in_order(replace(self.encoder, of_class=()), _cut(iter([self.sample]), lengths), threads=1)
 
     def few(self) -> Rows:
         """Return rows from all over the sample."""

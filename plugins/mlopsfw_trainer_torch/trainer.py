@@ -201,13 +201,19 @@ def _metrics(training: Training, problem: Problem) -> dict[str, float]:
     metrics: dict[str, float] = {}
     for name, rows in (("train", problem.train), (problem.validation, problem.valid)):
         if rows is not None:
-            parts = [
-                (_labels(part, problem.target), outputs_of(training.logits(part.to(training.device)), problem.target))
-                for part in measured(rows)
-            ]
-            labels, outputs = (np.concatenate(each) for each in zip(*parts, strict=True))
-            metrics |= evaluation.evaluate_set(name, problem.target.task, labels, outputs)
+            parts = [_measured(training, problem.target, part) for part in measured(rows)]
+            labels, outputs = (np.concatenate([part[at] for part in parts]) for at in (0, 1))
+            weights = [weight for _, _, weight in parts if weight is not None]
+            metrics |= evaluation.evaluate_set(
+                name, problem.target.task, labels, outputs, np.concatenate(weights) if weights else None
+            )
     return metrics
+
+
+def _measured(training: Training, target: Target, rows: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Return the labels of rows, the network's outputs, and the weights if there are any."""
+    weight = None if rows.weight is None else rows.weight.cpu().numpy()
+    return _labels(rows, target), outputs_of(training.logits(rows.to(training.device)), target), weight
 
 
 def _labels(rows: Rows, target: Target) -> np.ndarray:

@@ -166,5 +166,6 @@ def _metrics(booster: xgboost.Booster, task: TrainingTask, sets: _Sets) -> dict[
     metrics: dict[str, float] = {}
     for name, each in sets.items():
         rows = sample_of(each)
-        metrics |= evaluation.evaluate_set(name, task.task, rows.labels, predictions(booster, rows.numbers))
+        outputs = predictions(booster, rows.numbers)
+        metrics |= evaluation.evaluate_set(name, task.task, rows.labels, outputs, rows.weights)
     return metrics

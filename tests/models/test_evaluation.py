@@ -15,8 +15,8 @@ from mlopsfw.kernel.base.errors import DataError
 from mlopsfw.kernel.roles.bundle import Manifest, SignatureColumn
 from mlopsfw.models import evaluation
 from mlopsfw.models.bundle.manifest import outputs_for
-from mlopsfw.models.metrics import evaluate
-from mlopsfw.training.baselines import Design, logistic, majority, multinomial, regression
+from mlopsfw.models.metrics import evaluate, evaluate_set
+from mlopsfw.training.baselines import Design, least_squares, logistic, majority, multinomial, regression
 
 
 @given(
@@ -104,23 +104,37 @@ def test_products_with_a_design_are_those_with_its_matrix(design):
     assert np.allclose(design.moment(residual), x.T @ residual)
 
 
-def test_logistic_regressions_are_scikit_learns(design):
+@pytest.mark.parametrize("weighted", [False, True])
+def test_regressions_are_scikit_learns(design, weighted):
     draw = np.random.default_rng(3)
     x = whole(design)
     labels = (x[:, 0] + 2 * x[:, 3] + draw.normal(size=800) > 0.5).astype(int)
-    ours = logistic(design, labels)[:, 0]
-    theirs = LogisticRegression(C=1.0, tol=1e-10, max_iter=10_000).fit(x, labels)
+    weights = draw.choice([0.0, 1.0, 3.0], 800) if weighted else np.ones(800)
+    ours = logistic(design, labels, weights)[:, 0]
+    theirs = LogisticRegression(C=1.0, tol=1e-10, max_iter=10_000).fit(x, labels, weights)
     assert np.allclose(ours[1:], theirs.coef_[0], atol=1e-5)
+    line = least_squares(design, x[:, 0] + labels, weights)[:, 0]
+    assert np.allclose(line[1:], Ridge(alpha=1.0).fit(x, x[:, 0] + labels, weights).coef_, atol=1e-8)
     three = np.digitize(x[:, 0] + draw.normal(size=800), [-0.5, 0.5])
-    scores = design.times(multinomial(design, three, 3))
+    scores = design.times(multinomial(design, three, 3, weights))
     shares = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
-    theirs = LogisticRegression(C=1.0, tol=1e-10, max_iter=10_000).fit(x, three)
+    theirs = LogisticRegression(C=1.0, tol=1e-10, max_iter=10_000).fit(x, three, weights)
     assert np.allclose(shares, theirs.predict_proba(x), atol=1e-3)
 
 
 def test_a_baseline_whose_classes_separate_still_ends(design):
     labels = (design.dense[:, 1] > 0).astype(int)
-    assert np.isfinite(logistic(design, labels)).all()
+    assert np.isfinite(logistic(design, labels, np.ones(len(labels)))).all()
+
+
+def test_a_row_counts_by_its_weight_in_every_metric_of_a_trainer():
+    draw = np.random.default_rng(5)
+    labels, scores, weights = draw.integers(0, 2, 60), draw.random(60).round(2), draw.integers(0, 4, 60)
+    repeated = evaluate_set("valid", "binary", np.repeat(labels, weights), np.repeat(scores, weights))
+    assert evaluate_set("valid", "binary", labels, scores, weights) == pytest.approx(repeated)
+    assert evaluate_set("valid", "binary", labels, scores, np.zeros(60)) == evaluate_set(
+        "valid", "binary", labels, scores
+    )
 
 
 def test_a_model_of_tensors_alone_has_no_linear_baseline():

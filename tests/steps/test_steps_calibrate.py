@@ -147,11 +147,18 @@ def test_each_group_gets_its_promise_and_a_wider_interval_where_it_is_less_certa
 
 
 def test_sets_by_class_hold_each_class_as_often_as_asked(calibrate):
-    bundle, _ = calibrate("multiclass", 3000, by="class")
+    bundle, report = calibrate("multiclass", 3000, by="class")
+    assert set(report["conformal"]["groups"]) == {"", "low", "middle", "high"}
     test = table(4000, seed=7)
     sets = bundle.predict_uncertain({name: test[name].to_list() for name in ("x", "kind")}, 0.2)["probabilities.set"]
     for code, name in enumerate(bundle.manifest.classes):
         assert sets[(test["level"] == name).to_numpy(), code].mean() == pytest.approx(0.8, abs=0.07)
+
+
+def test_an_alpha_that_a_class_cannot_promise_is_refused_by_the_name_of_the_class(calibrate):
+    bundle, _ = calibrate("multiclass", 3000, by="class")
+    with pytest.raises(UsageError, match=r"of the group '(low|middle|high)'"):
+        bundle.predict_uncertain({"x": [0.5], "kind": ["a"]}, 0.0008)
 
 
 def test_a_file_is_scored_with_intervals_or_the_names_of_classes(trained, calibrate):

@@ -88,8 +88,9 @@ def test_rows_become_a_registered_model_with_metrics_beside_baselines(bench, tra
     metrics = bench.value(done, "evaluate", "metrics")
     metric = {"binary": "auc", "multiclass": "accuracy", "regression": "r2"}[kind]
     assert metrics["rows"] == 400
-    assert set(metrics["baseline"]) == {"majority", "linear" if kind == "regression" else "logistic"}
-    assert metrics[metric] > metrics["baseline"]["majority"].get(metric, 0)
+    always, fitted = ("mean", "linear") if kind == "regression" else ("majority", "logistic")
+    assert set(metrics["baseline"]) == {always, fitted}
+    assert metrics[metric] > metrics["baseline"][always].get(metric, 0)
     assert set(metrics["segments"]["color"]) == {"red", "green", "blue", "null"}
     assert sum(each["rows"] for each in metrics["segments"]["color"].values()) == 400
     assert bench.value(done, "evaluate", "champion") is None
@@ -208,7 +209,7 @@ def test_only_a_model_that_lost_is_worth_a_note(own, other, verdict):
     )
     assert (found["verdict"], found["baseline"]) == (verdict, "logistic")
     lower = compare_with_baselines(
-        OWN, "rmse", {"rmse": 1 / own, "baseline": {"majority": {"rmse": 2.5}, "linear": {"rmse": 1 / other}}}
+        OWN, "rmse", {"rmse": 1 / own, "baseline": {"mean": {"rmse": 2.5}, "linear": {"rmse": 1 / other}}}
     )
     assert (lower["verdict"], lower["baseline"]) == (verdict, "linear")
 

@@ -41,8 +41,8 @@ class Ridge:
         beta = np.linalg.solve(gram, design.T @ (labels * weights))
         metrics = {"train_mse": float(np.mean((design @ beta - labels) ** 2))}
         if valid is not None:
-            checked, truth, _ = self.arrays(plan, self.rows(valid, task), task)
-            metrics["valid_mse"] = float(np.mean((checked @ beta - truth) ** 2))
+            checked, truth, counts = self.arrays(plan, self.rows(valid, task), task)
+            metrics["valid_mse"] = float(np.average((checked @ beta - truth) ** 2, weights=self.counted(counts)))
         context.progress("solved", 1.0)
         context.log_metric("mse", metrics["train_mse"])
         file = context.scratch / "model.onnx"
@@ -67,6 +67,9 @@ class Ridge:
             parts.append(np.eye(count)[arrays["categorical"][:, at]])
         weights = frame[task.weight].to_numpy() if task.weight else np.ones(frame.height)
         return np.concatenate(parts, axis=1).astype(float), frame[task.target].cast(float).to_numpy(), weights
+
+    def counted(self, weights):
+        return weights
 
     def exported(self, plan, beta):
         width, nodes, inputs = len(plan.numeric_sources), [], []
@@ -214,6 +217,11 @@ class IgnoresWeights(Ridge):
         return design, labels, np.ones_like(weights)
 
 
+class MeasuresWithoutWeights(Ridge):
+    def counted(self, weights):
+        return np.ones_like(weights)
+
+
 class IgnoresValidation(Ridge):
     def fit(self, task, train, valid, context):
         return super().fit(task, train, None, context)
@@ -264,6 +272,9 @@ def kit(trainer, tmp_path):
     return {
         "weight": lambda: suite.test_weights_of_rows_count(training_rows, trainer, train_and_open, "regression"),
         "valid": lambda: suite.test_validation_rows_are_measured(training_rows, trainer, train, "regression"),
+        "measure": lambda: suite.test_weights_of_rows_count_in_what_is_measured(
+            training_rows, trainer, train, "regression"
+        ),
         "shard": lambda: suite.test_an_epoch_read_in_shards_reads_each_shard_once(
             training_rows, trainer, tmp_path, "regression"
         ),
@@ -354,6 +365,7 @@ def test_the_kit_catches_a_trainer_that_breaks_within_its_own_space_and_passes_a
     [
         (IgnoresWeights, "weight"),
         (NamesNoColumn, "refuses"),
+        (MeasuresWithoutWeights, "measure"),
         (IgnoresValidation, "valid"),
         (MeasuresTheTrainingRows, "valid"),
         (ReadsPastItsShard, "shard"),
@@ -369,6 +381,6 @@ def test_the_kit_catches(mutant, test, tmp_path):
         kit(mutant(), tmp_path)[test]()
 
 
-@pytest.mark.parametrize("test", ["weight", "valid", "shard", "names", "refuses"])
+@pytest.mark.parametrize("test", ["weight", "valid", "measure", "shard", "names", "refuses"])
 def test_the_kit_passes_what_heeds_all_of_it(test, tmp_path):
     kit(Sharded(), tmp_path)[test]()

@@ -100,9 +100,14 @@ def uncertainty(
     """
     name, answer = manifest.outputs[0].name, answer_of(manifest, conformal.by, arrays, outputs)
     if manifest.classes:
-        return {f"{name}.set": class_sets(conformal, answer, alpha)}
+        return {f"{name}.set": class_sets(conformal, answer, alpha, class_names(manifest))}
     low, high = value_intervals(conformal, answer, alpha)
     return {f"{name}.low": low, f"{name}.high": high}
+
+
+def class_names(manifest: Manifest) -> dict[str, str]:
+    """Return what a reader calls the groups by class, which calibrations call by their codes."""
+    return {str(code): str(value) for code, value in enumerate(manifest.classes)}
 
 
 def answer_of(

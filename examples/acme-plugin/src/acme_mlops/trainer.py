@@ -78,7 +78,7 @@ class AcmeTrainer:
         weighted = design if weights is None else design * weights[:, None]
         ridge = weighted.T @ design + self._penalty * np.eye(design.shape[1])
         solved = np.linalg.solve(ridge, weighted.T @ labels)
-        metrics = {"train_mse": float(np.mean((design @ solved - labels) ** 2))}
+        metrics = {"train_mse": float(np.average((design @ solved - labels) ** 2, weights=weights))}
         context.progress("solved", 1.0)
         context.log_metric("train_mse", metrics["train_mse"])
         file = context.scratch / "model.json"
