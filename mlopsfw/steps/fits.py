@@ -166,7 +166,7 @@ class FitLoop:
         for fit in planned:
             check_classes(self._subject, fit.train, fit.label)
         try:
-            self._make(planned, parallel or self._children.slots)
+            self._make(planned, self._children.at_once(parallel))
         finally:
             self._children.close()
         load = self._context.values.load
@@ -190,11 +190,11 @@ class FitLoop:
             key = self._children.key({**self._counts, **fit.given}, (f"trainer.{fit.trainer}",))
             given = self._context.values.store({**fit.given, "key": key.key}, "fit")
             past = self._past.get(given.digest)
-            outputs = past.outputs if past and past.outputs else self._children.cached(number, given, key)
-            if outputs is None:
+            made = past if past and past.outputs else self._children.cached(number, given, key)
+            if made is None:
                 yield number, given, key
             else:
-                self._made[number] = outputs[OUTPUT]
+                self._made[number] = made.outputs[OUTPUT]
 
     def _start(self, number: int, given: Artifact, key: Fingerprint) -> None:
         past = self._past.get(given.digest)

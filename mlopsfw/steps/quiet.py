@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +29,11 @@ class QuietContext:
 
     Args:
         context: Of the trial.
+        ends: When it must be over, on the monotonic clock.
     """
 
     context: StepContext
+    ends: float = math.inf
     _looked: float = 0.0
     _fold: int = 0
     _loss: float | None = None
@@ -71,9 +74,9 @@ class QuietContext:
         self.context.progress(phase, share)
 
     def check(self, every: float = _LOOK) -> None:
-        """Raise `Pruned` if the search has stopped this trial. Looks once in `every` seconds."""
+        """Raise `Pruned` if the search has stopped this trial, or its time is over. Looks once in `every` seconds."""
         now = time.monotonic()
         if now - self._looked >= every:
             self._looked = now
-            if (self.checkpoints / STOP).exists():
+            if now > self.ends or (self.checkpoints / STOP).exists():
                 raise Pruned

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlopsfw.pipeline.run.child import GIVEN
-from mlopsfw.steps.quiet import QuietContext
+from mlopsfw.steps.quiet import Pruned, QuietContext
 from mlopsfw.steps.search_checks import space_of
 from mlopsfw.steps.trial import run_trial, work_of
 from mlopsfw.training.search.space import Proposal
@@ -60,11 +60,12 @@ def search(
 
         first = trainers(next(iter(space.trainers)))
         space = space._replace(features=choose_sets(work, context, trainer=first, bundles=bundles))
-    trials, best, study = _searched(work, space, context, children(context), began)
+    trials, best, study, ends = _searched(work, space, context, children(context), began)
     proposal = Proposal.of(best.params)
     trainer, task = trainers(proposal.trainer, proposal.options), work.with_features(proposal).task
     report = _report(work, trials, best, study)
-    report["holdout"] = _holdout(work, proposal, context, trainer=trainer, bundles=bundles)
+    quiet = QuietContext(context, ends=ends)
+    report["holdout"] = _holdout(work, proposal, quiet, trainer=trainer, bundles=bundles)
     _tell(context, work, report)
     note = _untried(report, space)
     if note:
@@ -78,7 +79,8 @@ def search(
 
 def _searched(
     work: Work, space: Space, context: StepContext, children: Children, began: float
-) -> tuple[list[Trial], Trial, Study]:
+) -> tuple[list[Trial], Trial, Study, float]:
+    """Return the trials, the best one, what proposed them, and when the training that judges the winner must be over."""
     from mlopsfw.steps.trial_loop import TrialLoop
     from mlopsfw.training.search.study import Study
 
@@ -94,7 +96,8 @@ def _searched(
         trials = loop.run(began)
     finally:
         children.close()
-    return trials, loop.best(), study
+    best = loop.best()
+    return trials, best, study, loop.holdout_ends(best)
 
 
 def _report(work: Work, trials: list[Trial], best: Trial, study: Study) -> dict[str, Any]:
@@ -116,15 +119,18 @@ def _report(work: Work, trials: list[Trial], best: Trial, study: Study) -> dict[
 
 
 def _holdout(
-    work: Work, proposal: Proposal, context: StepContext, *, trainer: Trainer, bundles: BundleStore
+    work: Work, proposal: Proposal, context: QuietContext, *, trainer: Trainer, bundles: BundleStore
 ) -> dict[str, Any] | None:
-    """Score the winner, trained on the rows that the search saw, on those that it did not see."""
+    """Score the winner, trained on the rows that the search saw, on those that it did not see; None without such rows, or time for them."""
     from mlopsfw.training.crossfit import fit_rows, judged_by
 
     if not len(work.unseen):
         return None
     subject = work.with_features(proposal)
-    model = fit_rows(subject, work.seen, "holdout", trainer=trainer, bundles=bundles, context=QuietContext(context))
+    try:
+        model = fit_rows(subject, work.seen, "holdout", trainer=trainer, bundles=bundles, context=context)
+    except Pruned:
+        return None
     values = judged_by(subject, model, work.unseen).mean(work.metrics, subject.task.task)
     return {"rows": len(work.unseen), "value": values.get(work.metric), "metrics": values}
 
@@ -152,7 +158,8 @@ def _optimism(work: Work, report: Mapping[str, Any]) -> str:
     says = f"the search says {work.metric} {report['best']['value']:.4f}"
     holdout = report["holdout"]
     if not holdout or holdout["value"] is None:
-        return f"{says}; the best of several is optimistic, and no rows were held out to show by how much"
+        why = "there was no time to ask the rows held out" if len(work.unseen) else "no rows were held out"
+        return f"{says}; the best of several is optimistic, and {why} to show by how much"
     return f"{says}, {holdout['rows']:,} rows that it did not see say {holdout['value']:.4f}"
 
 

@@ -72,10 +72,10 @@ class Work(NamedTuple):
         return not is_measure(name) and self.metrics[name].higher_is_better
 
     @property
-    def last_share(self) -> float:
+    def last_shares(self) -> tuple[float, float]:
         """How long the trainings after the search take, on the seen rows and on all, in trials: by the rows that they learn from."""
-        rows = self.subject.data.rows + (len(self.seen) if len(self.unseen) else 0)
-        return rows / sum(len(fold.train) for fold in self.folds)
+        trial = sum(len(fold.train) for fold in self.folds)
+        return (len(self.seen) if len(self.unseen) else 0) / trial, self.subject.data.rows / trial
 
     def with_features(self, proposal: Proposal) -> Subject:
         """Return the rows with what a proposal learns from."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 _FAILURES = 10  # from the first trial on, after which a search gives up
 _PATIENCE = 0.05  # seconds
+_MARGIN = 1.25  # of the estimate for the last trainings
+_GRACE = 5.0  # seconds that the winner has at least on the rows held out
 _LATE = "the time of the search was over"
 
 
@@ -48,13 +52,16 @@ class TrialLoop:
         self._lost: deque[tuple[Child, Trial]] = deque()
         self._points = self._grid() if work.tune.sampler == "grid" else None
         self._running = 0
+        self._window = self._study.window
+        self._outcomes: dict[int, Callable[[], None]] = {}
+        self._settled = 0
 
     def run(self, began: float) -> list[Trial]:
         """Make trials until the budget is spent, since the step began on the monotonic clock. Raise `DataError` if all fail."""
         self._began = began - self._children.past.seconds
         for child in self._children.past.children:
             self._remember(child)
-        slots = self._work.tune.parallel or self._children.slots
+        slots = self._children.at_once(self._work.tune.parallel or self._window)
         while True:
             while self._running < slots and not self._is_late() and self._start():
                 pass
@@ -65,6 +72,7 @@ class TrialLoop:
             self._prune()
             if self._is_late():
                 self._stop()
+        self._settle(0)
         if cached := sum(trial.status == "cached" for trial in self._trials.values()):
             self._context.log(f"{cached} trials from the cache")
         return list(self._trials.values())
@@ -99,23 +107,24 @@ class TrialLoop:
             )
             self._running += 1
             return True
-        params = self._next()
+        number = next(number for number in itertools.count() if number not in self._trials)
+        params = self._next(number) if self._settle(max(0, self._window - 1)) else None
         if params is None:
             return False
-        trial = self._trials[len(self._trials)] = Trial(number=len(self._trials), params=params)
+        trial = self._trials[number] = Trial(number=number, params=params)
         given, key = self._context.values.store(params, "trial"), self._key(params)
         cached = self._children.cached(trial.number, given, key)
         if cached is None:
             self._children.start(trial.number, given, key, output=OUTPUT)
             self._running += 1
         else:
-            trial.status = "cached"
-            self._take(trial, cached[OUTPUT])
+            trial.status, trial.seconds = "cached", cached.seconds
+            self._take(trial, cached.outputs[OUTPUT])
         return True
 
-    def _next(self) -> dict[str, Any] | None:
-        number, limit = len(self._trials), self._work.tune.trials
-        if limit and number >= limit:
+    def _next(self, number: int) -> dict[str, Any] | None:
+        limit = self._work.tune.trials
+        if limit and len(self._trials) >= limit:
             return None
         if self._points is None:
             return self._study.propose(number, self._left)
@@ -137,9 +146,9 @@ class TrialLoop:
     # -- ending ----------------------------------------------------------------------------------------------------------
 
     def _remember(self, child: Child) -> None:
-        """Take in a trial of an earlier attempt of the step."""
+        """Take in a trial of an earlier attempt of the step, unless something that counts has changed since: its rows, folds or code."""
         params = self._context.values.load(child.given)
-        if not self._space.has(params):
+        if not self._space.has(params) or child.key != self._key(params).key:
             return
         number = child.number
         trial = self._trials[number] = Trial(number=number, params=params, seconds=child.seconds)
@@ -171,7 +180,7 @@ class TrialLoop:
         self._report(trial, Values(made["folds"], made["losses"]))
         if is_pruned(made):
             trial.status = "pruned"
-            self._study.finish(trial.number, None, limits={}, pruned=True, cost=self._cost(trial))
+            self._finish(trial, None, pruned=True)
             return
         values = [mean_of(trial.folds, name) for name in work.objectives]
         if missing := [name for name, value in zip(work.objectives, values, strict=True) if value is None]:
@@ -180,7 +189,7 @@ class TrialLoop:
         over = {name: (mean_of(trial.folds, name) or 0.0) - limit for name, limit in work.tune.limits.items()}
         trial.value, trial.kept = values[0], all(each <= 0 for each in over.values())
         reached = [value or 0.0 for value in values]
-        self._study.finish(trial.number, reached, limits=over, pruned=False, cost=self._cost(trial))
+        self._finish(trial, reached, limits=over)
         self._show()
 
     def _prune(self) -> None:
@@ -200,7 +209,7 @@ class TrialLoop:
 
     def _fail(self, trial: Trial, why: str) -> None:
         trial.status, trial.why = "failed", why
-        self._study.finish(trial.number, None, limits={}, pruned=False, cost=self._cost(trial))
+        self._finish(trial, None)
         self._context.log(f"trial {trial.number} failed: {why}")
         trials = self._trials.values()
         if len([each for each in trials if each.status == "failed"]) >= _FAILURES and not any(
@@ -208,6 +217,33 @@ class TrialLoop:
         ):
             self.best()  # raises
         self._show()
+
+    def _finish(
+        self,
+        trial: Trial,
+        values: Sequence[float] | None,
+        *,
+        limits: Mapping[str, float] | None = None,
+        pruned: bool = False,
+    ) -> None:
+        """Let the study take in what came of a trial, at once or in its turn."""
+        self._outcomes[trial.number] = partial(
+            self._study.finish, trial.number, values, limits=limits or {}, pruned=pruned, cost=self._cost(trial)
+        )
+        if not self._window:
+            self._outcomes.pop(trial.number)()
+
+    def _settle(self, latest: int) -> bool:
+        """Let the study take in what came of all trials but the latest ones, in their order. Return whether all of these have ended.
+
+        So a proposal depends neither on how many trials run at once, nor on the order in which they end.
+        """
+        for number in list(self._trials)[self._settled : max(0, len(self._trials) - latest)] if self._window else ():
+            if number not in self._outcomes:
+                return False
+            self._outcomes.pop(number)()
+            self._settled += 1
+        return True
 
     def _show(self) -> None:
         tune, ended = self._work.tune, sum(trial.status != "running" for trial in self._trials.values())
@@ -228,12 +264,21 @@ class TrialLoop:
 
     @property
     def _left(self) -> float:
-        """The seconds that are left, but for the last trainings; infinite where trials are the budget, and before the first value."""
+        """The seconds that are left, but for the last trainings and what they may take beyond their estimate.
+
+        Infinite where trials are the budget, and before the first value.
+        """
         minutes, valued = self._work.tune.minutes, [each for each in self._trials.values() if each.value is not None]
         if not (minutes and valued):
             return math.inf
         best = max(valued, key=self._rank)
-        return minutes * 60 - self._seconds - best.seconds * self._work.last_share
+        return minutes * 60 - self._seconds - best.seconds * sum(self._work.last_shares) * _MARGIN
+
+    def holdout_ends(self, best: Trial) -> float:
+        """Return when the training that judges the winner must be over, on the monotonic clock, so that the one on all rows ends in time."""
+        if not (minutes := self._work.tune.minutes):
+            return math.inf
+        return max(self._began + minutes * 60 - best.seconds * self._work.last_shares[1], time.monotonic() + _GRACE)
 
     def _is_late(self) -> bool:
         """Return whether the time is over. A search makes one trial, however long that takes."""
@@ -254,4 +299,4 @@ class TrialLoop:
 
     def _stopped(self, trial: Trial) -> None:
         trial.status, trial.why = "stopped", _LATE
-        self._study.finish(trial.number, None, limits={}, pruned=False)
+        self._finish(trial, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
 import time
 
 import pytest
@@ -85,6 +86,28 @@ def test_a_longer_search_takes_its_first_trials_from_the_cache(bench, searching)
     assert len(searching.fits) == 2 + 2
 
 
+@pytest.mark.parametrize("options", ["", '\nsampler = "random"\nparallel = 2', '\nalso = ["brier"]\nparallel = 3'])
+def test_trials_and_winner_depend_neither_on_the_slots_nor_on_the_order_in_which_trials_end(bench, searching, options):
+    bench.edit("mlopsfw.toml", "trials = 4", f"trials = 12{options}")
+    bench.edit("mlopsfw.toml", 'target = "y"', 'target = "y"\ncache = false')
+    alone = bench.value(searching(), "fit", "search")
+    searching.slots, delays = 3, random.Random(0)
+    searching.fail = lambda *_: time.sleep(delays.choice([0, 0.03]))
+    assert bench.value(searching(), "fit", "search") == alone
+    assert len(searching.fits) == 12 * 2 + 2
+
+
+def test_a_search_that_goes_on_with_other_folds_makes_its_trials_anew(bench, searching):
+    searching.killed = lambda handle: len(searching.fits) >= 4 and handle.wait()
+    with pytest.raises(PluginAborted):
+        searching()
+    searching.killed = None
+    bench.edit("mlopsfw.toml", "folds = 2", "folds = 3")
+    trials = bench.value(searching(resume=True), "fit", "search")["trials"]
+    assert [len(trial["folds"]) for trial in trials] == [3, 3, 3, 3]
+    assert [trial["number"] for trial in trials] == [0, 1, 2, 3]
+
+
 def test_a_run_that_reproduces_a_search_makes_its_trials_again_and_finds_an_equal_report(bench, searching):
     first = bench.value(searching(), "fit", "search")
     with bench.open() as project:
@@ -151,6 +174,25 @@ def test_time_that_is_over_ends_a_search_after_its_first_trial(bench, searching)
         ]
 
 
+def test_a_winner_whose_scoring_takes_more_time_than_is_left_is_not_scored_and_the_search_ends(
+    bench, searching, monkeypatch, capsys
+):
+    monkeypatch.setattr("mlopsfw.steps.trial_loop._GRACE", 0.2)
+    bench.edit("mlopsfw.toml", "trials = 4", "trials = 2\nminutes = 0.01")
+    moments = []
+
+    def hold(_, __, context):
+        while searching.fits[-1][1] == 96 and len(moments) < 200:
+            moments.append(time.sleep(0.05))
+            context.progress("growing", 0.5)
+
+    searching.fail = hold
+    report = bench.value(searching(), "fit", "search")
+    assert 0 < len(moments) < 50
+    assert report["holdout"] is None
+    assert "there was no time to ask the rows held out" in capsys.readouterr().out
+
+
 def test_a_trial_that_runs_when_the_time_is_over_is_stopped_and_did_not_fail(bench, searching):
     bench.edit("mlopsfw.toml", "trials = 4", "trials = 2\nminutes = 0.01")
 
@@ -188,7 +230,7 @@ def test_the_trials_of_a_step_that_came_from_the_cache_are_those_of_the_run_that
 
 def test_the_last_trainings_are_reckoned_by_the_rows_that_they_learn_from(bench, searching, monkeypatch):
     shares = []
-    monkeypatch.setattr("mlopsfw.steps.search._report", lambda work, *_: shares.append(work.last_share) or 1 / 0)
+    monkeypatch.setattr("mlopsfw.steps.search._report", lambda work, *_: shares.append(sum(work.last_shares)) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
         searching()
     assert shares == [(96 + 120) / (48 + 48)]
@@ -217,7 +259,7 @@ def test_a_grid_tries_every_point_once(bench, searching):
 
 
 def test_a_trial_below_the_median_is_stopped_in_the_middle_of_a_fold_and_is_in_no_cache(bench, searching):
-    bench.edit("mlopsfw.toml", "trials = 4", 'trials = 12\npruner = "median"')
+    bench.edit("mlopsfw.toml", "trials = 4", 'trials = 12\nparallel = 1\npruner = "median"')
 
     def slow(_, config, context):
         for _ in range(20 if config.num_iterations == 1 else 0):

@@ -32,6 +32,7 @@ class Child(msgspec.Struct, kw_only=True):
         failure: Why it failed, or was stopped.
         seconds: How long it took.
         from_run: Of a cached one, the run that made the result.
+        key: Its cache key.
     """
 
     number: int
@@ -42,6 +43,7 @@ class Child(msgspec.Struct, kw_only=True):
     failure: str = ""
     seconds: float = 0.0
     from_run: str = ""
+    key: str = ""
 
 
 class History(NamedTuple):
@@ -86,7 +88,7 @@ def _take(children: dict[str, Child], name: str, event: Event) -> None:
         given = (StepStarted if event.type == StepStarted.type else StepCached).of(event)
         attempt = given.attempt if isinstance(given, StepStarted) else 0
         number = int(name.partition("[")[2].rstrip("]"))
-        children[name] = Child(number=number, given=given.inputs[GIVEN], attempt=attempt)
+        children[name] = Child(number=number, given=given.inputs[GIVEN], attempt=attempt, key=given.fingerprint)
     child = children[name]
     if event.type == StepCached.type:
         cached = StepCached.of(event)

@@ -79,6 +79,7 @@ class Children:
         self._environment = self._services.blobs.put(canonical.encode(self._prints.environment))
         self._running: dict[int, _Running] = {}
         self._lost: Counter[int] = Counter()
+        self._at_once = self.slots
 
     @property
     def _debug(self) -> bool:
@@ -86,8 +87,13 @@ class Children:
 
     @property
     def slots(self) -> int:
-        """How many children can run at once."""
+        """How many children the engine can run at once."""
         return 1 if self._debug else self._workers.engine(self._node.engine).slots
+
+    def at_once(self, most: int) -> int:
+        """Return how many children are to run at once, at most `most` if that is not 0. Each then asks for its share of the cores."""
+        self._at_once = min(most, self.slots) if most else self.slots
+        return self._at_once
 
     @property
     def resources(self) -> Resources:
@@ -96,7 +102,7 @@ class Children:
         if asked.cpus or self._debug:
             return asked
         cores = self._workers.engine(self._node.engine).capacity(Resources()).cpus
-        return msgspec.structs.replace(asked, cpus=float(max(1, int(cores / self.slots))))
+        return msgspec.structs.replace(asked, cpus=float(max(1, int(cores / self._at_once))))
 
     def key(self, counts: Mapping[str, Any], plugins: Sequence[str]) -> Fingerprint:
         """Return the cache key of a child.
@@ -111,7 +117,7 @@ class Children:
             self._keys[names] = self._prints.fingerprint(node, self._context.inputs)
         return msgspec.structs.replace(self._keys[names], step="", params=counts)
 
-    def cached(self, number: int, given: Artifact, key: Fingerprint) -> Mapping[str, Artifact] | None:
+    def cached(self, number: int, given: Artifact, key: Fingerprint) -> Result | None:
         """Return a kept result, and record that it was used; None where there is none."""
         uses = self._node.config.cache and not self.past.alone
         kept = self._results.find(key.key) if uses else None
@@ -121,7 +127,7 @@ class Children:
             self._append(
                 StepCached(step=name, inputs=inputs, outputs=kept.outputs, from_run=kept.run, fingerprint=key.key)
             )
-        return None if kept is None else kept.outputs
+        return kept
 
     def start(self, number: int, given: Artifact, key: Fingerprint, *, output: str, attempt: int = 1) -> None:
         """Start a child, or an attempt after one that was lost: it finds the checkpoints of that one."""

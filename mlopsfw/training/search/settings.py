@@ -38,7 +38,8 @@ class Tune(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         features: Sets of columns to choose from, made by ranking the columns with the first trainer on the rows that trials see:
             `permutation` by how much worse the metric of held-out rows is where a column is shuffled, `null` by whether a model uses a
             column more than models of shuffled labels do.
-        parallel: How many trials run side by side; 0 for as many as the engine has slots.
+        parallel: How many trials run side by side at most. With `minutes` 0 is as many as the engine has slots. With `trials` alone 0 is 4, and
+            no proposal looks at the latest `parallel` - 1 trials, so that every machine makes equal trials.
         space: `TRAINER.OPTION` → the values to try, or `features` → sets of columns. What trainers suggest themselves is tried too,
             by `grid` not.
     """

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mlopsfw.training.search.space import Space
 
 _STARTUP = 5  # trials of a trainer at random, before TPE learns from them, and before a pruner compares
+_WINDOW = 4  # trials at once, unless the file says how many
 _FEWEST = 10  # trials, for the importances of options
 
 
@@ -40,7 +41,7 @@ class Study:
         space: Where to look.
         tune: By what.
         maximize: Of each objective, whether more is better.
-        seed: Of the sampler. Trials that run one at a time come out alike each time.
+        seed: Of the sampler.
         folds: How many trainings a trial has.
 
     Raises:
@@ -63,6 +64,15 @@ class Study:
         self._turns = Turns(space.trainers)
         self._trials: dict[int, tuple[str, Trial]] = {}
         self._steps: dict[int, dict[int, float]] = {}
+
+    @property
+    def window(self) -> int:
+        """How many trials run at once at most, and the latest of which no proposal looks at, so that equal searches make equal trials.
+
+        0 where the machine's time counts, or where no result counts for a proposal.
+        """
+        blind = self._tune.sampler == "grid" or (self._tune.sampler == "random" and len(self._studies) == 1)
+        return 0 if self._tune.minutes or blind else self._tune.parallel or _WINDOW
 
     def propose(self, number: int, left: float = math.inf) -> dict[str, Any] | None:
         """Return the parameters of a new trial; None if no trainer makes one in the cost that is left."""
@@ -147,9 +157,8 @@ class Study:
 
     def front(self) -> list[int]:
         """Return the trials that no other beats in every objective and that keep the limits, by number."""
-        return [
-            number for number, own in self._kept.items() if not any(_beats(other, own) for other in self._kept.values())
-        ]
+        kept = sorted(self._kept.items())
+        return [number for number, own in kept if not any(_beats(other, own) for _, other in kept)]
 
     def importances(self) -> dict[str, dict[str, float]]:
         """Return how much each option counts for the first objective, by trainer: shares by PED-ANOVA.
