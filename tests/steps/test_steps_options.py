@@ -99,3 +99,17 @@ def test_an_option_checks_itself_in_python_too():
 
     with pytest.raises(UsageError, match="alias 'prod/eu' cannot be used"):
         RegisterParams(name="m", alias="prod/eu")
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [("[metric.money]\nover = -2\n", "metric.money.over"), ("[metric.mony]\nover = 2\n", "metric.mony")],
+)
+def test_a_wrong_table_of_a_metric_is_refused_with_its_line_before_anything_runs(tmp_path, text, key):
+    evaluate = toml("evaluate", {"inputs": '{ model = "models:/m@1", rows = "data:/rows@1" }'})
+    with (
+        opened(tmp_path, f"{evaluate}{text}") as project,
+        pytest.raises(ConfigError, match=rf"mlopsfw\.toml:\d+: {key}: "),
+    ):
+        project.pipeline.start(Display(project.workspace, None))
+    assert not (tmp_path / ".mlopsfw" / "store").exists()

@@ -199,7 +199,7 @@ class Fingerprinter:
         return [f"step.{node.config.use}", *(f"{role}.{selection.use}" for role, selection in self._used_by(step))]
 
     def _used_by(self, step: Step) -> list[tuple[str, Selection]]:
-        return [selection for plugin in step.plugins for selection in self._used(plugin)]
+        return [selection for plugin in step.plugins for selection in self.used(plugin)]
 
     def _named_code(self, options: object) -> dict[str, Code]:
         """Return the project's code that options name as `module:function`, such as a trainer's factory, by that name."""
@@ -225,7 +225,7 @@ class Fingerprinter:
             return {"environment": environment_digest(self.environment)}
         return {"environment": environment_digest(reached | interpreter()), "packages": tuple(reached)}
 
-    def _used(self, plugin: str) -> list[tuple[str, Selection]]:
+    def used(self, plugin: str) -> list[tuple[str, Selection]]:
         """Return role and provider of all that a step may use: the selected ones; of kinds that go by name, as formats, all."""
         if plugin not in chosen_as("name"):
             return self._config.providers(plugin)

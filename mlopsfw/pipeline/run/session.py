@@ -217,7 +217,11 @@ class Sessions:
         config = self._config
         steps = [(node, plugin) for node in graph.nodes.values() if node.plugin for plugin in node.plugin.plugins]
         chosen = [each for node, plugin in steps for each in config.providers(plugin, f"steps.{node.step}")]
-        for role, selection in [*chosen, *config.chosen("engine")]:
+        by_name = [each for _, plugin in steps for each in prints.used(plugin) if each[1].options]
+        kinds = {plugin for _, plugin in steps} & config.options.keys()
+        for error in [each for kind in kinds for _, _, each in self._plugins.missing(config, kind)]:
+            raise error
+        for role, selection in [*chosen, *by_name, *config.chosen("engine")]:
             _, provider, options = self._plugins.selected(role, selection, config)
             table = selection.options_key or f"{selection.key}.{selection.use}"
             for name in provider.code:
