@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,11 +55,7 @@ python = "steps:report"
 inputs = {{ model = "fit", test = "split.test" }}
 
 # What a model must reach, by when. The gate refuses one that misses it, and the model card shows it.
-# [[objective]]
-# metric = "rmse"
-# target = "<= 20000"
-# by = "2027-01-01"
-
+{objective}
 # Built-in steps train, evaluate and register models. [trainer] use = "torch" selects the trainer:
 #
 # [steps.model]
@@ -108,9 +105,26 @@ def report(model: dict[str, float], test: pl.DataFrame) -> dict[str, float]:
 '''
 
 _LATER = {
-    "purpose": '# purpose = "Help buyers to judge an offer"    # what the models are for; the model card shows this and the next\n',
-    "owner": '# owner = "the pricing team"    # who answers for them; see also `stakeholders` and `out_of_scope`\n',
+    "purpose": '# purpose = "Help buyers to judge an offer"    # what the models are for; the model card shows this and the next three\n',
+    "owner": '# owner = "the pricing team"    # who answers for them\n',
+    "stakeholders": '# stakeholders = ["buyers"]    # who is affected by them\n',
+    "out_of_scope": '# out_of_scope = ["appraisals for a bank"]    # what they must not be used for\n',
 }
+_OBJECTIVE = """\
+# [[objective]]
+# metric = "rmse"
+# target = "<= 20000"
+# by = "2027-01-01"
+"""
+
+_QUESTIONS = {
+    "purpose": "What are its models for?",
+    "owner": "Who answers for them?",
+    "stakeholders": "Who is affected by them? (separated by commas)",
+    "out_of_scope": "What must they not be used for? (separated by commas)",
+    "objective": "What must a model reach, such as auc >= 0.7?",
+}
+_LISTS = ("stakeholders", "out_of_scope")
 
 _IGNORED = ".mlopsfw/\n__pycache__/\n"
 
@@ -118,17 +132,17 @@ _IGNORED = ".mlopsfw/\n__pycache__/\n"
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path())
 @click.option("--name", default="", help="The project's name. By default the folder's name.")
-@click.option("--purpose", default=None, help="What its models are for. Asked for in a terminal.")
-@click.option("--owner", default=None, help="Who answers for them. Asked for in a terminal.")
-def init(folder: Path, name: str, purpose: str | None, owner: str | None) -> None:
+@click.option("--purpose", default=None, help="What its models are for. Asked for in a terminal, as the next four are.")
+@click.option("--owner", default=None, help="Who answers for them.")
+@click.option("--stakeholders", default=None, help="Who is affected by them, separated by commas.")
+@click.option("--out-of-scope", default=None, help="What they must not be used for, separated by commas.")
+@click.option("--objective", default=None, help='What a model must reach, such as "auc >= 0.7".')
+def init(folder: Path, name: str, **given: str | None) -> None:
     """Start a project in FOLDER (default: this folder) with a commented mlopsfw.toml and a small example that runs."""
     if name:
         check_name(name, "project name")  # before anything is asked
-    definition = {
-        "purpose": _asked(purpose, "What are its models for? (Enter: later)"),
-        "owner": _asked(owner, "Who answers for them? (Enter: later)"),
-    }
-    files = example(folder, name, definition)
+    _objective(given["objective"] or "")
+    files = example(folder, name, {key: _asked(given[key], question) for key, question in _QUESTIONS.items()})
     existing = [file for file in files if file.exists()]
     if existing:
         raise UsageError(f"{existing[0]} exists", hint="Nothing was written. Choose an empty folder.")
@@ -146,7 +160,16 @@ def _asked(answer: str | None, question: str) -> str:
     """Return the answer of the command line, or that of the person at the terminal."""
     if answer is not None or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return answer or ""
-    return str(click.prompt(question, default="", show_default=False, err=True))
+    return str(click.prompt(f"{question} (Enter: later)", default="", show_default=False, err=True))
+
+
+def _objective(text: str) -> str:
+    """Return `auc >= 0.7` as a table of the file; the commented example for nothing. Raise `UsageError` for anything else."""
+    if not text:
+        return _OBJECTIVE
+    if not (parts := re.fullmatch(r"\s*([\w.*]+)\s*([<>]=?\s*[-+.\de]+)\s*", text)):
+        raise UsageError(f"the objective {text!r} is no metric with a bound", hint='Write, for instance, "auc >= 0.7".')
+    return f'[[objective]]\nmetric = "{parts[1]}"\ntarget = "{parts[2]}"\n'
 
 
 def example(folder: Path, name: str = "", definition: Mapping[str, str] | None = None) -> dict[Path, str]:
@@ -154,13 +177,19 @@ def example(folder: Path, name: str = "", definition: Mapping[str, str] | None =
     project = check_name(name, "project name") if name else _name_of(folder)
     given = {key: text for key, text in (definition or {}).items() if text}
     # A string of JSON is one of TOML.
-    lines = [f"{key} = {json.dumps(text, ensure_ascii=False)}\n" for key, text in given.items()]
+    objective = _objective(given.pop("objective", ""))
+    values = {key: _list(text) if key in _LISTS else text for key, text in given.items()}
+    lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in values.items()]
     lines += [line for key, line in _LATER.items() if key not in given]
     return {
-        folder / "mlopsfw.toml": _TOML.format(name=project, definition="".join(lines)),
+        folder / "mlopsfw.toml": _TOML.format(name=project, definition="".join(lines), objective=objective),
         folder / "steps.py": _STEPS,
         folder / "data" / "houses.csv": _houses(),
     }
+
+
+def _list(text: str) -> list[str]:
+    return [each.strip() for each in text.split(",") if each.strip()]
 
 
 def _name_of(folder: Path) -> str:

@@ -5,6 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+from click.testing import CliRunner
+
+from mlopsfw.cli.init import init
+from mlopsfw.project.facade import Project
+
 
 def cli(*arguments: str, cwd) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "mlopsfw", *arguments]
@@ -38,6 +44,8 @@ def test_the_commented_keys_are_right_too(tmp_path):
         "# by",
         "# purpose",
         "# owner",
+        "# stakeholders",
+        "# out_of_scope",
         "# [engine.local]",
         "# workers",
     )
@@ -54,3 +62,20 @@ def test_nothing_is_overwritten(tmp_path):
     assert refused.returncode == 2
     assert "steps.py exists" in refused.stderr
     assert sorted(p.name for p in tmp_path.iterdir()) == ["steps.py"]
+
+
+def test_the_file_says_what_init_is_told_of_the_project(tmp_path):
+    said = ["--purpose", "Lend books", "--owner", "me", "--stakeholders", "readers, shops", "--out-of-scope", "loans"]
+    CliRunner().invoke(init, [str(tmp_path), *said, "--objective", "auc >= 0.7"], catch_exceptions=False)
+    with Project.open(tmp_path) as project:
+        definition, (objective,) = project.config.definition, project.config.objectives
+    assert (definition.purpose, definition.owner) == ("Lend books", "me")
+    assert (definition.stakeholders, definition.out_of_scope) == (("readers", "shops"), ("loans",))
+    assert (objective.metric, objective.target) == ("auc", ">= 0.7")
+
+
+@pytest.mark.parametrize("objective", ["auc", "auc > auc", ">= 0.7"])
+def test_an_objective_that_is_no_bound_is_refused_before_anything_is_written(tmp_path, objective):
+    refused = CliRunner().invoke(init, [str(tmp_path), "--objective", objective])
+    assert "is no metric with a bound" in str(refused.exception)
+    assert not list(tmp_path.iterdir())

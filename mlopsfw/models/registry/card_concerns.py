@@ -86,7 +86,7 @@ def _bias(bias: Mapping[str, Any]) -> Iterator[Paragraph | Table]:
         yield Table.of(rows, column, "rows", *(rate.replace("_", " ") for rate in rates))
         yield Table.of((name.replace("_", " "), interval_text(value)) for name, value in judged.items())
         if small := judged.get("small"):
-            listed = ", ".join(f"{name} ({count})" for name, count in small.items())
+            listed = "; ".join(f"{name} ({count})" for name, count in small.items())
             yield Paragraph(f"Too few rows of {column} to judge: {listed}.")
 
 
