@@ -8,6 +8,7 @@ from mlopsfw.kernel.base.interrupts import interrupt
 from mlopsfw.kernel.roles.alerting import Alert, AlertChange, Alerter, Receipt
 from mlopsfw.kernel.roles.artifact import Artifact, ArtifactKind
 from mlopsfw.kernel.roles.bundle import (
+    QUANTILE_OUTPUT,
     TASK_OUTPUTS,
     Bundle,
     ColumnType,
@@ -109,6 +110,7 @@ __all__ = [
     "MAX_RATIO",
     "NEVER_BEGAN",
     "PROJECT",
+    "QUANTILE_OUTPUT",
     "ROLES",
     "TASK_OUTPUTS",
     "Ability",

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from mlopsfw.kernel.base.errors import BundleError
-from mlopsfw.kernel.roles.bundle import TASK_OUTPUTS
+from mlopsfw.kernel.roles.bundle import QUANTILE_OUTPUT, TASK_OUTPUTS
 from mlopsfw_core import hash_indices
 
 if TYPE_CHECKING:
@@ -98,19 +98,31 @@ def attributions(encodings: Sequence[Encoding], contributions: np.ndarray) -> di
     return dict(sorted(shares.items(), key=lambda share: -share[1]))
 
 
-def output_of(manifest: Manifest, file: Path) -> str:
-    """Return the name of the one output that trees have. Raise `BundleError` where the manifest declares others.
+def outputs_of(manifest: Manifest, file: Path) -> tuple[str, ...]:
+    """Return the names of the outputs that trees have: the task's own, and after it the quantiles of the target, if they were asked for.
 
     Args:
         manifest: Of the bundle.
         file: The file of the trees, for messages.
+
+    Raises:
+        BundleError: The manifest declares others.
     """
-    declared = [output.name for output in manifest.outputs]
-    if declared != [TASK_OUTPUTS.get(manifest.task)]:
+    quantiles = [QUANTILE_OUTPUT.format(each.quantile) for each in manifest.outputs[1:] if each.quantile is not None]
+    declared = tuple(output.name for output in manifest.outputs)
+    if declared != (TASK_OUTPUTS.get(manifest.task), *quantiles):
         raise BundleError(
             f"{file}: the manifest declares {', '.join(declared)}, which no {manifest.task} model returns"
         )
-    return declared[0]
+    return declared
+
+
+def ascending(quantiles: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return quantiles `[rows]`, the lowest first, that trees of their own have answered: of a row where they cross, in order.
+
+    In order they are at least as near to the target's quantiles (Chernozhukov, Fernández-Val & Galichon, 2010).
+    """
+    return list(np.sort(np.stack(quantiles), axis=0)) if quantiles else []
 
 
 def read_encodings(data: bytes, manifest: Manifest, columns: int) -> tuple[Encoding, ...]:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.kernel.base.errors import PluginError, UsageError
+from mlopsfw.kernel.base.errors import PluginError
 from mlopsfw.kernel.plugins.blame import blaming
 from mlopsfw.kernel.roles.bundle import OutputColumn, SignatureColumn
 from mlopsfw.kernel.roles.training import Ability, TrainedModel
 from mlopsfw.lineage.canonical import not_finite
 from mlopsfw.models.bundle.manifest import outputs_for
+from mlopsfw.training.asked import check_asked
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.config.model import Selection
@@ -45,7 +46,7 @@ class CheckedTrainer:
     def abilities(self) -> Collection[Ability]:
         """What it heeds."""
         with blaming(self._claim, "Trainer.abilities"):
-            return _names(self._trainer.abilities, "abilities", '{"weight", "valid", "seed", "derived"}')  # type: ignore[return-value]
+            return _names(self._trainer.abilities, "abilities", '{"weight", "valid", "quantiles"}')  # type: ignore[return-value]
 
     def fit(
         self, task: TrainingTask, train: TrainingData, valid: TrainingData | None, context: TrainingContext
@@ -58,11 +59,11 @@ class CheckedTrainer:
             BundleError: Its outputs or classes do not suit the task.
         """
         with blaming(self._claim, "Trainer.fit"):
-            self._check_asked(task, validates=valid is not None)
+            check_asked(self, self._name, task, validates=valid is not None)
         trained = self._trainer.fit(task, train, valid, context)
         with blaming(self._claim, "Trainer.fit"):
             checked = _checked(trained)
-            outputs_for(task.task, checked.classes, checked.outputs)
+            outputs_for(task.task, checked.classes, checked.outputs, task.quantiles)
         facts = {name: self._fact(name, value) if callable(value) else value for name, value in checked.facts.items()}
         return msgspec.structs.replace(checked, facts=facts)
 
@@ -76,20 +77,6 @@ class CheckedTrainer:
                 return value
 
         return asked
-
-    def _check_asked(self, task: TrainingTask, *, validates: bool) -> None:
-        if task.task not in self.tasks:
-            raise UsageError(
-                f"the trainer {self._name!r} does not learn {task.task} models",
-                hint=f"It learns {', '.join(sorted(self.tasks))}. Name another trainer in the step's params.",
-            )
-        for asked, ability, what, hint in (
-            (task.weight, "weight", "the weights of rows", "Remove `weight`."),
-            (validates, "valid", "validation rows", "Remove the input `valid`."),
-            (task.derived, "derived", "derived columns", 'Derive them in a step before, by `use = "features"`.'),
-        ):
-            if asked and ability not in self.abilities:
-                raise UsageError(f"the trainer {self._name!r} would ignore {what}", hint=hint)
 
 
 def with_options(selection: Selection, options: Mapping[str, Any]) -> Selection:

@@ -13,6 +13,7 @@ from mlopsfw.pipeline.run.child import GIVEN
 from mlopsfw.steps.quiet import Pruned, QuietContext
 from mlopsfw.steps.search_checks import space_of
 from mlopsfw.steps.trial import run_trial, work_of
+from mlopsfw.training.asked import check_asked
 from mlopsfw.training.search.space import Proposal
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def search(
     began = time.monotonic()
     space = space_of(params, tune, trainer_options)
     work.subject.frame(space.columns())
+    _check_quantiles(work, space, trainers)
     if tune.features:
         from mlopsfw.steps.selection import choose_sets
 
@@ -62,7 +64,7 @@ def search(
         space = space._replace(features=choose_sets(work, context, trainer=first, bundles=bundles))
     trials, best, study, ends = _searched(work, space, context, children(context), began)
     proposal = Proposal.of(best.params)
-    trainer, task = trainers(proposal.trainer, proposal.options), work.with_features(proposal).task
+    trainer, task = trainers(proposal.trainer, proposal.options), work.winning_task(proposal)
     report = _report(work, trials, best, study)
     quiet = QuietContext(context, ends=ends)
     report["holdout"] = _holdout(work, proposal, quiet, trainer=trainer, bundles=bundles)
@@ -75,6 +77,13 @@ def search(
     trained = msgspec.structs.replace(trained, facts={**trained.facts, "search": facts})
     model = stored_model(trained, task, work.data, context, bundles=bundles, origins=origins)
     return {"model": model, "search": _noted(context, report, note)}
+
+
+def _check_quantiles(work: Work, space: Space, trainers: Trainers) -> None:
+    """Raise `UsageError` where a trainer would ignore the quantiles, before any trial is made: trials may be made without them."""
+    for name in space.trainers if work.quantiles else ():
+        task = msgspec.structs.replace(work.subject.task, quantiles=work.quantiles)
+        check_asked(trainers(name), name, task, validates=False)
 
 
 def _searched(

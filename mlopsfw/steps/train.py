@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
@@ -14,7 +14,7 @@ from mlopsfw.kernel.roles.step import Step
 from mlopsfw.kernel.roles.training import TrainingData, TrainingTask
 from mlopsfw.pages.values import number_text
 from mlopsfw.pipeline.graph.step import BundleFolder, StepContext
-from mlopsfw.steps.training_checks import check_columns
+from mlopsfw.steps.training_checks import check_columns, check_quantiles
 from mlopsfw.training.search.settings import Tune
 from mlopsfw.training.search.space import FEATURES
 
@@ -41,6 +41,8 @@ class TrainParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         time: The event-time column, if there is one.
         weight: A column of sample weights.
         seed: Seeds everything random.
+        quantiles: Of a regression: two levels, such as [0.05, 0.95]. The model answers with these quantiles of the target beside the
+            value, which stays the same. `calibrate` makes intervals of them.
         options: Per column: `kind` (`number`, `category`), `buckets`, `bins`, `pii`.
         derive: Columns that the model computes from each row, in training and in serving: name → expression in Polars' notation.
         lookup: Inputs of this step that `derive` can look values up in; they become part of the model. Name → key column.
@@ -53,6 +55,7 @@ class TrainParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     time: str = ""
     weight: str = ""
     seed: int = 0
+    quantiles: tuple[Annotated[float, msgspec.Meta(gt=0, lt=1)], ...] = ()
     options: dict[str, dict[str, Any]] = {}
     derive: dict[str, str] = {}
     lookup: dict[str, str] = {}
@@ -60,6 +63,7 @@ class TrainParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     def __post_init__(self) -> None:
         check_columns(self, self.features, "features")
+        check_quantiles(self)
 
 
 class FitParams(TrainParams, frozen=True, kw_only=True, forbid_unknown_fields=True):

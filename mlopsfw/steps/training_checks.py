@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from mlopsfw.steps.validation import ValidateParams
     from mlopsfw.training.folds import Folds
 
+_PAIR = 2
+
 
 def check_task(params: TrainParams) -> None:
     """Raise `ConfigError` for a task whose models are not judged on folds."""
@@ -35,6 +37,16 @@ def check_columns(params: TrainParams, names: Sequence[str], key: str) -> None:
     if len(set(names)) < len(names):
         twice = next(name for at, name in enumerate(names) if name in names[:at])
         raise ConfigError(f"it has {twice!r} twice", key=key, hint="Leave it out once.")
+
+
+def check_quantiles(params: TrainParams) -> None:
+    """Raise `ConfigError` unless quantiles are a lower and an upper level, of a regression."""
+    if params.quantiles and params.task != "regression":
+        hint = "Remove it: `calibrate` makes sets of classes without."
+        raise ConfigError(f"a {params.task} model has no quantiles", key="quantiles", hint=hint)
+    if params.quantiles and (len(params.quantiles) != _PAIR or params.quantiles[0] >= params.quantiles[1]):
+        message = f"{list(params.quantiles)} is no pair of a lower and an upper level"
+        raise ConfigError(message, key="quantiles", hint="Write quantiles = [0.05, 0.95].")
 
 
 def check_metric(metrics: MetricSet, task: str, name: str, key: str, *, also: Collection[str] = ()) -> str:

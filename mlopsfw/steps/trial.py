@@ -50,6 +50,7 @@ class Work(NamedTuple):
         folds: Of the rows that trials see.
         metrics: The project's.
         metric: The one that compares.
+        quantiles: What the winner answers beside its value.
     """
 
     tune: Tune
@@ -61,6 +62,7 @@ class Work(NamedTuple):
     folds: list[Fold]
     metrics: MetricSet
     metric: str
+    quantiles: tuple[float, ...]
 
     @property
     def objectives(self) -> tuple[str, ...]:
@@ -83,6 +85,10 @@ class Work(NamedTuple):
             return self.subject
         return self.subject._replace(task=msgspec.structs.replace(self.subject.task, features=proposal.features))
 
+    def winning_task(self, proposal: Proposal) -> TrainingTask:
+        """Return what the trainer of the best proposal learns from all rows."""
+        return msgspec.structs.replace(self.with_features(proposal).task, quantiles=self.quantiles)
+
 
 def work_of(params: FitParams, tune: Tune, context: StepContext, metrics: MetricSet, privacy: Privacy) -> Work:
     """Return the work of a search; equal in each of its trials."""
@@ -91,14 +97,26 @@ def work_of(params: FitParams, tune: Tune, context: StepContext, metrics: Metric
     from mlopsfw.training.folds import Fold, make_folds
 
     data: TrainingData = context.load("train", TrainingData)
-    subject = Subject.of(data, training_task(params, context, privacy, data))
+    task = training_task(params, context, privacy, data)
+    if not _compares_quantiles(tune, metrics, task):
+        task = msgspec.structs.replace(task, quantiles=())
+    subject = Subject.of(data, task)
     metric = tune.metric or metrics.primary(subject.task.task)
     subject.frame([name.partition(".")[2] for name in tune.measures if name not in MEASURES])
     by = tune.folds_of(subject.data.rows)
     rows = subject.frame(by.columns(subject.task))
     seen, unseen = _divided(rows, by, tune.holdout, subject.task)
     folds = [Fold(seen[each.train], seen[each.validation]) for each in make_folds(rows[seen], by, subject.task)]
-    return Work(tune, data, subject, seen, unseen, by, folds, metrics, metric)
+    return Work(tune, data, subject, seen, unseen, by, folds, metrics, metric, params.quantiles)
+
+
+def _compares_quantiles(tune: Tune, metrics: MetricSet, task: TrainingTask) -> bool:
+    """Return whether quantiles can change how a trial compares: they count in its time and size, and a plugin's metric may read them."""
+    from mlopsfw.models.metrics import OWN
+    from mlopsfw.models.money import MONEY
+
+    of_value = {*OWN, MONEY}
+    return not {"row_ms", "bundle_mb"}.isdisjoint(tune.measures) or not of_value.issuperset(metrics.of(task.task))
 
 
 def _divided(rows: pl.DataFrame, folds: Folds, share: float, task: TrainingTask) -> tuple[np.ndarray, np.ndarray]:

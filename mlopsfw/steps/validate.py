@@ -121,13 +121,14 @@ def _folds_by_time(work: Validation) -> list[Fold]:
 
 def _check(params: ValidateParams, subject: Subject) -> None:
     """Raise for what would fail only when everything is trained."""
-    from mlopsfw.kernel.roles.bundle import TASK_OUTPUTS
+    from mlopsfw.kernel.roles.bundle import QUANTILE_OUTPUT, TASK_OUTPUTS
     from mlopsfw.models.bundle.scoring import check_names
     from mlopsfw.training.review import COLUMNS
 
     subject.frame(params.segments)
     others = [name for name in subject.data.schema.names if name != subject.task.target]
-    check_names(others, ["fold", TASK_OUTPUTS[subject.task.task], *COLUMNS])
+    quantiles = map(QUANTILE_OUTPUT.format, params.quantiles)
+    check_names(others, ["fold", TASK_OUTPUTS[subject.task.task], *quantiles, *COLUMNS])
 
 
 def _noted(context: StepContext, report: Mapping[str, Any]) -> Artifact:

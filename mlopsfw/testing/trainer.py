@@ -39,6 +39,9 @@ from mlopsfw.testing.labelled_rows import (
 from mlopsfw.testing.search_space import points
 from mlopsfw.testing.training import Context, RecordedData, Stopped
 
+_LEVELS = (0.2, 0.8)
+_NEAR = 0.15  # of a share of labels to a level: no trainer is calibrated
+
 __all__ = ["Context", "RecordedData", "Stopped", "TrainerConformance", "digests", "training_rows", "training_task"]
 
 
@@ -170,6 +173,24 @@ class TrainerConformance(TrainerInterruption):
         assert {column.name for column in loaded.manifest.inputs} == {"number", "color", "count"}
         assert loaded.plan is not None
         assert loaded.plan.derived == derived
+
+    def test_quantiles_lie_where_they_say_beside_a_value_that_stays_the_same(
+        self, make_rows: Rows, trainer: Trainer, train_and_open: Callable[..., LoadedBundle]
+    ) -> None:
+        if "quantiles" not in trainer.abilities:
+            pytest.skip("it learns no quantiles")
+        rows, later = make_rows(1200), make_rows(1200, seed=1)
+        alone, beside = (
+            train_and_open(training_task("regression", quantiles=levels), rows[:1000], rows[1000:])
+            for levels in ((), _LEVELS)
+        )
+        assert [output.quantile for output in beside.manifest.outputs] == [None, *_LEVELS]
+        value, low, high = beside.predict_table(later).values()
+        assert np.array_equal(value, alone.predict_table(later)["value"]), "the value is another with quantiles"
+        assert (low <= high).all(), "quantiles cross"
+        for level, answer in zip(_LEVELS, (low, high), strict=True):
+            share = float((later["regression"].to_numpy() <= answer).mean())
+            assert abs(share - level) < _NEAR, f"{share:.2f} of the labels lie below the quantile {level}"
 
     def test_equal_inputs_give_equal_files(
         self, make_rows: Rows, train: Callable[..., TrainedModel], kind: str

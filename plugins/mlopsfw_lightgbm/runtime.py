@@ -12,7 +12,7 @@ import numpy as np
 
 from mlopsfw.errors import BundleError
 from mlopsfw.features.adopted import tree_columns
-from mlopsfw.features.encoding import FILE, Encoding, by_column, matrix, output_of, read_encodings
+from mlopsfw.features.encoding import FILE, Encoding, ascending, by_column, matrix, outputs_of, read_encodings
 from mlopsfw.roles import read_listed, read_model
 from mlopsfw_lightgbm.text import categories_of, checked_text, objective_of
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from mlopsfw.roles import Manifest, Model, TrainedModel, TrainingTask
 
 FORMAT = "lightgbm"
+QUANTILE_FILE = "{}.txt"
+"""The file of the trees that answer a quantile, by the name of the output."""
 GENERIC = "Column_{}"
 """What LightGBM calls the columns of a matrix without names."""
 _TASKS = {
@@ -46,11 +48,17 @@ class LightGbmRuntime:
     def load(self, folder: Path, manifest: Manifest) -> Model:
         """Load the file that the manifest lists for `lightgbm`, and the encoding beside it. Raise `BundleError`."""
         file = folder / manifest.formats.get(FORMAT, "")
+        outputs = outputs_of(manifest, file)
         booster = _booster(read_model(folder, manifest, FORMAT), file)
         encodings = read_encodings(read_listed(folder, manifest, FILE), manifest, booster.num_feature())
-        output = output_of(manifest, file)
-        _check(booster, manifest, file)
-        return LightGbmModel(booster, encodings, output, self._threads)
+        classes = len(manifest.classes) if manifest.task == "multiclass" else 1
+        _check(booster, encodings, classes, file)
+        boosters = {outputs[0]: booster}
+        for name in outputs[1:]:
+            beside = QUANTILE_FILE.format(name)
+            boosters[name] = _booster(read_listed(folder, manifest, beside), folder / beside)
+            _check(boosters[name], encodings, 1, folder / beside)
+        return LightGbmModel(boosters, encodings, self._threads)
 
     def adopt(self, task: TrainingTask, model: TrainedModel, scratch: Path) -> tuple[TrainingTask, TrainedModel]:
         """Return task and model as the file says them; a bundle keeps the encoding beside it. Raise `BundleError`."""
@@ -78,22 +86,24 @@ class LightGbmModel:
     """A loaded model. LightGBM's predictions may run in many threads.
 
     Args:
-        booster: The trees.
+        boosters: Output → its trees: the task's own, then quantiles in ascending order.
         encodings: Of their columns, in order.
-        output: The name of the output.
         threads: Threads inside one prediction.
     """
 
-    def __init__(self, booster: lightgbm.Booster, encodings: tuple[Encoding, ...], output: str, threads: int) -> None:
-        self._booster, self._encodings, self._output, self._threads = booster, encodings, output, threads
+    def __init__(self, boosters: Mapping[str, lightgbm.Booster], encodings: tuple[Encoding, ...], threads: int) -> None:
+        self._boosters, self._encodings, self._threads = boosters, encodings, threads
 
     def predict(self, columns: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-        """Return the output for the rows of `columns`."""
-        return {self._output: predictions(self._booster, matrix(self._encodings, columns), self._threads)}
+        """Return the outputs for the rows of `columns`."""
+        numbers = matrix(self._encodings, columns)
+        main, *quantiles = (predictions(each, numbers, self._threads) for each in self._boosters.values())
+        return dict(zip(self._boosters, (main, *ascending(quantiles)), strict=True))
 
     def explain(self, columns: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         """Return the SHAP values of the trees (Lundberg et al., 2020, TreeSHAP), as LightGBM computes them."""
-        values = contributions(self._booster, matrix(self._encodings, columns), self._threads)
+        booster = next(iter(self._boosters.values()))
+        values = contributions(booster, matrix(self._encodings, columns), self._threads)
         return by_column(self._encodings, values)
 
 
@@ -121,8 +131,10 @@ def _booster(data: bytes, file: Path) -> lightgbm.Booster:
         raise BundleError(f"{file} is not a model that LightGBM can load: {error}") from error
 
 
-def _check(booster: lightgbm.Booster, manifest: Manifest, file: Path) -> None:
+def _check(booster: lightgbm.Booster, encodings: tuple[Encoding, ...], outputs: int, file: Path) -> None:
     """Raise `BundleError` where the trees and the manifest disagree."""
-    classes = len(manifest.classes) if manifest.task == "multiclass" else 1
-    if booster.num_model_per_iteration() != classes:
-        raise BundleError(f"{file} has {booster.num_model_per_iteration()} outputs, but the manifest needs {classes}")
+    if booster.num_model_per_iteration() != outputs or booster.num_feature() != len(encodings):
+        raise BundleError(
+            f"{file} has {booster.num_model_per_iteration()} outputs of {booster.num_feature()} columns, "
+            f"but the bundle needs {outputs} of {len(encodings)}"
+        )

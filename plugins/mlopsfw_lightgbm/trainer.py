@@ -12,9 +12,9 @@ import numpy as np
 from mlopsfw import evaluation
 from mlopsfw.features.encoded import Columns, MatrixBlocks, Rows, held_out, row_count, rows_of_trees, sample_of
 from mlopsfw.features.encoding import FILE, attributions
-from mlopsfw.roles import TASK_OUTPUTS, TrainedModel
+from mlopsfw.roles import QUANTILE_OUTPUT, TASK_OUTPUTS, TrainedModel
 from mlopsfw_lightgbm.blocks import content
-from mlopsfw_lightgbm.runtime import FORMAT, contributions, predictions
+from mlopsfw_lightgbm.runtime import FORMAT, QUANTILE_FILE, contributions, predictions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,12 +31,36 @@ _OBJECTIVES = {
     "binary": ("binary", "binary_logloss"),
     "multiclass": ("multiclass", "multi_logloss"),
     "regression": ("regression", "l2"),
+    "quantile": ("quantile", "quantile"),
 }
 
 
 class _Problem(NamedTuple):
+    """What trees are to answer.
+
+    Args:
+        task: The task.
+        columns: How columns are encoded.
+        quantile: The level of a quantile in place of the task's own answer.
+    """
+
     task: TrainingTask
     columns: Columns
+    quantile: float | None = None
+
+    @property
+    def prefix(self) -> str:
+        """What stands before the names of its losses."""
+        return "" if self.quantile is None else f"{QUANTILE_OUTPUT.format(self.quantile)}_"
+
+
+class _Sets(NamedTuple):
+    """The rows: all to learn from, those that the number of rounds is learned from, and those that stop it: connected, or held out."""
+
+    rows: Rows | MatrixBlocks
+    learned: Rows | MatrixBlocks
+    checked: Rows | MatrixBlocks | None
+    held: Rows | MatrixBlocks | None
 
 
 class LightGbmTrainer:
@@ -47,7 +71,7 @@ class LightGbmTrainer:
     """
 
     tasks = frozenset(TASK_OUTPUTS)
-    abilities: frozenset[Ability] = frozenset({"weight", "valid", "seed"})
+    abilities: frozenset[Ability] = frozenset({"weight", "valid", "seed", "quantiles"})
 
     def __init__(self, config: LightGbmConfig) -> None:
         self._config = config
@@ -70,28 +94,33 @@ class LightGbmTrainer:
         held: Rows | MatrixBlocks | None = None
         if checked is None and self._config.early_stopping_round:
             learned, held = held_out(rows, train, task, self._config.holdout)
-        problem = _Problem(task, columns)
-        booster = self._grown(problem, learned, checked or held, context)
-        metrics = {}
-        if held is not None:
-            metrics = self._metrics(booster, task, {"holdout": held})
-            booster = self._grown(problem, rows, None, context, rounds=booster.best_iteration)
-        metrics |= self._metrics(booster, task, sets)
-        facts = self._facts(booster, columns, rows, checked or held)
+        problem, divided = _Problem(task, columns), _Sets(rows, learned, checked, held)
+        booster, metrics = self._best(problem, divided, context)
+        boosters = {_FILE: booster}
+        for level in task.quantiles:
+            name = QUANTILE_FILE.format(QUANTILE_OUTPUT.format(level))
+            boosters[name], _ = self._best(problem._replace(quantile=level), divided, context)
         return TrainedModel(
             inputs=columns.inputs,
-            files=self._files(booster, columns, context.scratch),
+            files=_files(boosters, columns, context.scratch),
             formats={FORMAT: _FILE},
             classes=columns.classes,
-            metrics=metrics,
-            facts=facts | {"rows_without_label": train.rows - row_count(rows)},
+            metrics=metrics | self._metrics(booster, task, sets),
+            facts={
+                **self._facts(booster, columns, rows, checked or held),
+                "rows_without_label": train.rows - row_count(rows),
+            },
         )
 
-    def _files(self, booster: lightgbm.Booster, columns: Columns, folder: Path) -> dict[str, Path]:
-        files = {name: folder / name for name in (_FILE, FILE)}
-        booster.save_model(files[_FILE], num_iteration=booster.best_iteration)
-        files[FILE].write_bytes(msgspec.json.encode(columns.encodings))
-        return files
+    def _best(
+        self, problem: _Problem, sets: _Sets, context: TrainingContext
+    ) -> tuple[lightgbm.Booster, dict[str, float]]:
+        """Return the trees of as many rounds as the rows that stop them find best, grown on all rows, and metrics of those held out."""
+        booster = self._grown(problem, sets.learned, sets.checked or sets.held, context)
+        if sets.held is None:
+            return booster, {}
+        metrics = {} if problem.quantile else self._metrics(booster, problem.task, {"holdout": sets.held})
+        return self._grown(problem, sets.rows, None, context, rounds=booster.best_iteration), metrics
 
     def _grown(
         self, problem: _Problem, rows: Rows | MatrixBlocks, checked: Rows | MatrixBlocks | None, context: TrainingContext, *,
@@ -102,7 +131,7 @@ class LightGbmTrainer:
         categorical = [at for at, each in enumerate(columns.encodings) if each.kind != "number"]
         data = lightgbm.Dataset(**content(rows), params=params, categorical_feature=categorical)
         most = rounds or self._config.num_iterations
-        sets, callbacks = {} if rounds else {"train": data}, [_reporter(context, most)]
+        sets, callbacks = {} if rounds else {"train": data}, [_reporter(context, most, problem.prefix)]
         if checked is not None:
             sets["valid"] = data.create_valid(**content(checked), params=params)
             if self._config.early_stopping_round:
@@ -113,10 +142,11 @@ class LightGbmTrainer:
         options = msgspec.to_builtins(self._config)
         for name in ("num_iterations", "early_stopping_round", "holdout", "memory"):  # of `train`, a callback, ours
             del options[name]
-        task, columns = problem
-        objective, metric = _OBJECTIVES[task.task]
+        task, columns, level = problem
+        objective, metric = _OBJECTIVES["quantile" if level else task.task]
         return {
             **options,
+            **({"alpha": level} if level else {}),
             "objective": objective,
             "metric": metric,
             "num_class": len(columns.classes) if task.task == "multiclass" else 1,
@@ -163,14 +193,23 @@ class LightGbmTrainer:
         }
 
 
-def _reporter(context: TrainingContext, rounds: int) -> Any:
-    """Return a callback that logs the loss of each round."""
+def _files(boosters: Mapping[str, lightgbm.Booster], columns: Columns, folder: Path) -> dict[str, Path]:
+    files = {name: folder / name for name in (*boosters, FILE)}
+    for name, booster in boosters.items():
+        booster.save_model(files[name], num_iteration=booster.best_iteration)
+    files[FILE].write_bytes(msgspec.json.encode(columns.encodings))
+    return files
+
+
+def _reporter(context: TrainingContext, rounds: int, prefix: str) -> Any:
+    """Return a callback that logs the loss of each round, with a prefix before its name."""
 
     def report(env: CallbackEnv) -> None:
         step = env.iteration + 1
         for name, _, value, *_ in env.evaluation_result_list or ():
             if math.isfinite(value):
-                context.log_metric(f"{name}_loss", value, step)
-        context.progress(f"round {step} of at most {rounds}", step / rounds)
+                context.log_metric(f"{prefix}{name}_loss", value, step)
+        what = f"{prefix.rstrip('_')}: " if prefix else ""
+        context.progress(f"{what}round {step} of at most {rounds}", step / rounds)
 
     return report

@@ -14,11 +14,11 @@ from safetensors.torch import save_file
 
 from mlopsfw.errors import BundleError
 from mlopsfw.features.plan import CATEGORICAL, NUMERIC
-from mlopsfw.roles import TASK_OUTPUTS
+from mlopsfw.roles import QUANTILE_OUTPUT, TASK_OUTPUTS
 from mlopsfw_trainer_torch.tabm import MemberNetwork
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from torch import Tensor
 
@@ -36,20 +36,20 @@ def export_weights(network: torch.nn.Module, file: Path) -> None:
     save_file({name: value.detach().cpu().contiguous().clone() for name, value in network.state_dict().items()}, file)
 
 
-def export_onnx(network: Network, target: Target, file: Path) -> None:
-    """Write the network as one ONNX file, with the layers that turn its logits into probabilities or values."""
+def export_onnx(networks: Sequence[tuple[Network, Target]], file: Path) -> None:
+    """Write networks as one ONNX file, with the layers that turn their logits into probabilities or values.
+
+    Args:
+        networks: That of the task's own output, and that of quantiles, if there is one. They read the same inputs.
+        file: The file.
+    """
     graph = _Graph()
-    members = isinstance(network, MemberNetwork)
-    result = _of_members(graph, network) if isinstance(network, MemberNetwork) else _of_one(graph, network)
-    result, shape = _ending(graph, result, target, members=members)
-    graph.node("Identity", [result], TASK_OUTPUTS[target.task])
-    onnx_graph = helper.make_graph(
-        graph.nodes,
-        "mlopsfw",
-        graph.inputs,
-        [helper.make_tensor_value_info(TASK_OUTPUTS[target.task], TensorProto.FLOAT, shape)],
-        graph.weights,
-    )
+    for network, target in networks:
+        graph.prefix = "quantiles." if target.quantiles else ""
+        members = isinstance(network, MemberNetwork)
+        result = _of_members(graph, network) if isinstance(network, MemberNetwork) else _of_one(graph, network)
+        _ending(graph, result, target, members=members)
+    onnx_graph = helper.make_graph(graph.nodes, "mlopsfw", graph.inputs, graph.outputs, graph.weights)
     model = helper.make_model(
         onnx_graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR, producer_name="mlopsfw"
     )
@@ -58,23 +58,32 @@ def export_onnx(network: Network, target: Target, file: Path) -> None:
 
 
 class _Graph:
-    """A graph under construction. A node has the name of its output."""
+    """A graph under construction. A node has the name of its output, and `prefix` stands before it."""
 
     def __init__(self) -> None:
+        self.prefix = ""
         self.nodes: list[Any] = []
         self.weights: list[Any] = []
         self.inputs: list[Any] = []
+        self.outputs: list[Any] = []
 
     def input(self, name: str, kind: int, width: int) -> str:
-        self.inputs.append(helper.make_tensor_value_info(name, kind, ["rows", width]))
+        if name not in {each.name for each in self.inputs}:
+            self.inputs.append(helper.make_tensor_value_info(name, kind, ["rows", width]))
         return name
 
+    def output(self, result: str, name: str, shape: list[str | int]) -> None:
+        self.nodes.append(helper.make_node("Identity", [result], [name], name=f"{name}_identity"))
+        self.outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+
     def weight(self, name: str, value: Tensor | np.ndarray) -> str:
+        name = self.prefix + name
         array = value if isinstance(value, np.ndarray) else value.detach().cpu().numpy()
         self.weights.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
 
     def node(self, kind: str, inputs: list[str], name: str, **attributes: Any) -> str:
+        name = self.prefix + name
         self.nodes.append(helper.make_node(kind, inputs, [name], name=f"{name}_{kind.lower()}", **attributes))
         return name
 
@@ -137,21 +146,34 @@ def _of_one(graph: _Graph, network: TabularNetwork) -> str:
     return graph.node("Add", [result, graph.dense(deep, network.head, "head")], "logits")
 
 
-def _ending(graph: _Graph, result: str, target: Target, *, members: bool) -> tuple[str, list[str | int]]:
-    """Add what makes probabilities or values of logits, and the mean over the members; return the name and the shape of the result."""
-    if target.task == "multiclass":
-        result = graph.node("Softmax", [result], "softmax", axis=-1)
-        return _mean(graph, result, members=members), ["rows", target.outputs]
-    if target.task == "binary":
-        result = graph.node("Sigmoid", [result], "sigmoid")
+def _ending(graph: _Graph, result: str, target: Target, *, members: bool) -> None:
+    """Add what makes probabilities or values of logits, the mean over the members, and the outputs."""
+    name = TASK_OUTPUTS[target.task]
+    kinds = {"multiclass": ("Softmax", {"axis": -1}), "binary": ("Sigmoid", {})}
+    if target.task in kinds:
+        kind, attributes = kinds[target.task]
+        result = graph.node(kind, [result], kind.lower(), **attributes)
     result = _mean(graph, result, members=members)
+    if target.task == "multiclass":
+        graph.output(result, name, ["rows", target.outputs])
+        return
+    if target.quantiles:
+        _quantiles(graph, _scaled(graph, result, target), target)
+        return
     result = graph.node("Squeeze", [result, graph.weight("last", np.array([1], dtype=np.int64))], "squeezed")
-    if target.task == "regression":
-        result = graph.node(
-            "Mul", [result, graph.weight("scale", np.array([target.scale], dtype=np.float32))], "scaled"
-        )
-        result = graph.node("Add", [result, graph.weight("mean", np.array([target.mean], dtype=np.float32))], "shifted")
-    return result, ["rows"]
+    graph.output(_scaled(graph, result, target) if target.task == "regression" else result, name, ["rows"])
+
+
+def _scaled(graph: _Graph, result: str, target: Target) -> str:
+    result = graph.node("Mul", [result, graph.weight("scale", np.array([target.scale], dtype=np.float32))], "scaled")
+    return graph.node("Add", [result, graph.weight("mean", np.array([target.mean], dtype=np.float32))], "shifted")
+
+
+def _quantiles(graph: _Graph, result: str, target: Target) -> None:
+    """Add the outputs of two quantiles: where they cross, in order."""
+    for level, kind in zip(target.quantiles, ("ReduceMin", "ReduceMax"), strict=True):
+        name = QUANTILE_OUTPUT.format(level)
+        graph.output(graph.node(kind, [result], f"of_{level}", axes=[1], keepdims=0), name, ["rows"])
 
 
 def _mean(graph: _Graph, result: str, *, members: bool) -> str:
@@ -159,16 +181,24 @@ def _mean(graph: _Graph, result: str, *, members: bool) -> str:
 
 
 def outputs_of(logits: Tensor, target: Target) -> np.ndarray:
-    """Return the expected output of the exported model for a network's logits."""
+    """Return the expected output of the exported model for a network's logits: of quantiles `[rows, levels]`, the lowest first."""
     if target.task == "multiclass":
         return torch.softmax(logits, dim=1).cpu().numpy()
     if target.task == "binary":
         return torch.sigmoid(logits)[:, 0].cpu().numpy()
+    if target.quantiles:
+        return (logits.sort(dim=1).values * target.scale + target.mean).cpu().numpy()
     return (logits[:, 0] * target.scale + target.mean).cpu().numpy()
 
 
-def check_export(file: Path, rows: Rows, expected: np.ndarray, spread: float) -> float:
-    """Return the largest difference between the exported model and torch, relative to the spread of the output.
+def check_export(file: Path, rows: Rows, expected: Sequence[np.ndarray], spread: float) -> float:
+    """Return the largest difference between the exported model and torch, relative to the spread of the outputs.
+
+    Args:
+        file: The exported model.
+        rows: The rows to compare with.
+        expected: Each of its outputs, as torch computes it.
+        spread: Of the outputs.
 
     Raises:
         BundleError: It is more than 1e-5.
@@ -176,8 +206,9 @@ def check_export(file: Path, rows: Rows, expected: np.ndarray, spread: float) ->
     session = onnxruntime.InferenceSession(file.read_bytes(), providers=["CPUExecutionProvider"])
     numeric, codes = rows.inputs
     arrays = {NUMERIC: numeric.cpu().numpy(), CATEGORICAL: codes.cpu().numpy()}
-    outputs = session.run(None, {each.name: arrays[each.name] for each in session.get_inputs()})[0]
-    difference = float(np.abs(outputs - expected).max()) / max(1.0, spread)
+    outputs = session.run(None, {each.name: arrays[each.name] for each in session.get_inputs()})
+    differences = [float(np.abs(a - b).max()) for a, b in zip(outputs, expected, strict=True)]
+    difference = max(differences) / max(1.0, spread)
     if not difference <= _TOLERANCE:
         raise BundleError(f"the exported model differs from the trained one by {difference:.2e}")
     return difference

@@ -55,7 +55,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     Args:
         config, task: As the trainer got them.
         plan: The feature plan as JSON; None for a user's module.
-        target: How labels became numbers: task, classes, mean, scale.
+        target: How labels became numbers: task, classes, mean, scale, quantiles.
         readings: `train` and `valid`, where their rows are read from the table's files.
         checkpoints, identity: Where checkpoints lie, and whose they are.
         parent: The process that waits. Without it, the others end.
@@ -64,7 +64,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     config: TorchConfig
     task: TrainingTask
     plan: str | None
-    target: tuple[str, tuple[str | int | bool, ...], float, float]
+    target: tuple[str, tuple[str | int | bool, ...], float, float, tuple[float, ...]]
     readings: dict[str, Reading]
     checkpoints: str
     identity: str
@@ -103,7 +103,7 @@ def write_problem(
     target = problem.target
     spec = Spec(
         config=config, task=task, plan=None if problem.plan is None else problem.plan.to_json().decode(),
-        target=(target.task, target.classes, target.mean, target.scale), readings=_readings(problem, folder), checkpoints=str(checkpoints.folder),
+        target=(target.task, target.classes, target.mean, target.scale, target.quantiles), readings=_readings(problem, folder), checkpoints=str(checkpoints.folder),
         identity=checkpoints.identity, parent=os.getpid(),
     )  # fmt: skip
     (folder / _SPEC).write_bytes(msgspec.json.encode(spec))

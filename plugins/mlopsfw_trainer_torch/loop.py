@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn import functional
 
 from mlopsfw.errors import DataError, PluginError
+from mlopsfw_trainer_torch.losses import Loss, loss_of
 from mlopsfw_trainer_torch.peers import Alone, add_all
 from mlopsfw_trainer_torch.rows import Rows
 from mlopsfw_trainer_torch.streamed import Order, Streamed
@@ -28,11 +28,9 @@ if TYPE_CHECKING:
 
 _SECONDS_BETWEEN = 2.0  # between checkpoints of short epochs: repeating less time is cheaper than storing it
 _EVALUATED_AT_ONCE = 8192
-_OF_MEMBERS = 3  # dimensions of an output with members
 _LEAST = 1e-12  # a sum of weights, at least
 _CHECKED = 50  # steps between two checks of the loss on a GPU, each of which waits for it
 
-Loss = Callable[[Tensor, Tensor, "Tensor | None"], Tensor]
 Transform = Callable[..., tuple[Tensor, ...]]
 
 
@@ -350,25 +348,3 @@ def _mass(rows: Rows) -> float:
 
 def _is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-
-
-def loss_of(task: str) -> Loss:
-    """Return the loss of a task: the mean over rows, weighted if there are weights, and over the members of a network that has several."""
-    kinds: dict[str, Callable[..., Tensor]] = {
-        "binary": functional.binary_cross_entropy_with_logits,
-        "multiclass": functional.cross_entropy,
-        "regression": functional.mse_loss,
-    }
-    function = kinds[task]
-
-    def loss(output: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
-        if output.dim() == _OF_MEMBERS:
-            members = len(output)
-            output, target = output.flatten(0, 1), target.expand(members, *target.shape).flatten(0, 1)
-            weight = None if weight is None else weight.repeat(members)
-        if weight is None:
-            return function(output, target)
-        each = function(output, target, reduction="none").reshape(-1)
-        return (each * weight).sum() / weight.sum().clamp_min(1e-12)
-
-    return loss

@@ -17,7 +17,7 @@ from mlopsfw.roles import build_object, import_object
 
 if TYPE_CHECKING:
     from mlopsfw_trainer_torch import TorchConfig
-    from mlopsfw_trainer_torch.loop import Loss
+    from mlopsfw_trainer_torch.losses import Loss
     from mlopsfw_trainer_torch.rows import Rows
 
 _MATRIX = 2

@@ -13,7 +13,7 @@ from mlopsfw.features.labels import rows_with_label
 from mlopsfw_trainer_torch.attributions import module_attributions
 from mlopsfw_trainer_torch.columns import check_options, examples, inputs_of
 from mlopsfw_trainer_torch.export import export_weights
-from mlopsfw_trainer_torch.loop import loss_of
+from mlopsfw_trainer_torch.losses import loss_of
 from mlopsfw_trainer_torch.module import (
     UserNetwork,
     build_module,
@@ -27,14 +27,15 @@ from mlopsfw_trainer_torch.module_export import export_module
 from mlopsfw_trainer_torch.problem import Problem, target_of
 from mlopsfw_trainer_torch.rows import Rows, held_out, weights_of
 from mlopsfw_trainer_torch.streamed import few
-from mlopsfw_trainer_torch.trainer import TorchTrainer
+from mlopsfw_trainer_torch.trainer import Fit, TorchTrainer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import polars as pl
 
     from mlopsfw.roles import Ability, TrainingData, TrainingTask
     from mlopsfw_trainer_torch.columns import Input
-    from mlopsfw_trainer_torch.loop import Training
     from mlopsfw_trainer_torch.rows import Target
 
 _COMPARED = 128
@@ -93,10 +94,9 @@ class ModuleTrainer(TorchTrainer):
     def _code(self) -> str:
         return source_digest(self._config)
 
-    def _write(
-        self, training: Training, problem: Problem, task: TrainingTask, folder: Path
-    ) -> tuple[dict[str, Path], dict[str, Any]]:
+    def _write(self, fits: Sequence[Fit], task: TrainingTask, folder: Path) -> tuple[dict[str, Path], dict[str, Any]]:
         del task
+        [(training, problem)] = fits
         files = {name: folder / name for name in ("model.onnx", "weights.safetensors")}
         network: Any = training.network
         export_weights(network.module, files["weights.safetensors"])

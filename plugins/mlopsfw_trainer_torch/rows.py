@@ -74,16 +74,20 @@ class Target:
         task: `binary`, `multiclass` or `regression`.
         classes: Label values by code; empty for regression.
         mean, scale: The mean and spread that standardise a regression's target.
+        quantiles: Levels of the quantiles of a regression's target that the network answers in place of the value.
     """
 
     task: str
     classes: tuple[str | int | bool, ...]
     mean: float = 0.0
     scale: float = 1.0
+    quantiles: tuple[float, ...] = ()
 
     @property
     def outputs(self) -> int:
         """Width of the network's output."""
+        if self.quantiles:
+            return len(self.quantiles)
         return len(self.classes) if self.task == "multiclass" else 1
 
     def encode(self, labels: pl.Series) -> Tensor:

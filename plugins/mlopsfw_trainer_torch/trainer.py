@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
 import numpy as np
@@ -20,20 +20,37 @@ from mlopsfw_trainer_torch.export import check_export, export_onnx, export_weigh
 from mlopsfw_trainer_torch.importance import importance
 from mlopsfw_trainer_torch.launch import check_devices, run_processes
 from mlopsfw_trainer_torch.loop import Training
+from mlopsfw_trainer_torch.losses import loss_of
 from mlopsfw_trainer_torch.nodes import run_on_nodes
 from mlopsfw_trainer_torch.problem import Problem, prepare
+from mlopsfw_trainer_torch.quantiles import QuantileContext, of_quantiles
 from mlopsfw_trainer_torch.rows import Rows, Target, balanced
 from mlopsfw_trainer_torch.schedule import schedule_of
 from mlopsfw_trainer_torch.streamed import Streamed, few, measured
 from mlopsfw_trainer_torch.tabm import network_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mlopsfw.roles import Ability, TrainingContext, TrainingData, TrainingTask
     from mlopsfw_trainer_torch import TorchConfig
     from mlopsfw_trainer_torch.export import Network
     from mlopsfw_trainer_torch.peers import Peers
 
 _PROBED = 512
+_WEIGHTS = ("weights.safetensors", "quantiles.safetensors")
+
+
+class Fit(NamedTuple):
+    """A training at its end, and what it has learned."""
+
+    training: Training
+    problem: Problem
+
+    def answers(self, rows: Rows) -> list[np.ndarray]:
+        """Return each output of the exported model, as torch computes it."""
+        outputs = outputs_of(self.training.logits(rows), self.problem.target)
+        return list(outputs.T) if self.problem.target.quantiles else [outputs]
 
 
 class TorchTrainer:
@@ -44,7 +61,7 @@ class TorchTrainer:
     """
 
     tasks = frozenset(TASK_OUTPUTS)
-    abilities: frozenset[Ability] = frozenset({"weight", "valid", "seed", "derived"})
+    abilities: frozenset[Ability] = frozenset({"weight", "valid", "seed", "derived", "quantiles"})
 
     def __init__(self, config: TorchConfig) -> None:
         self._config = config
@@ -62,15 +79,31 @@ class TorchTrainer:
             DataError: The rows are not usable for training.
             PluginError: The configured device does not exist.
         """
-        far = context.launcher if self._config.processes > 1 else None
-        device = choose_device(self._config) if far is None else torch.device("cpu")  # the nodes have the devices
-        mixed = choose_mixed(self._config, device)
+        device = self._device(context)
+        choose_mixed(self._config, device)
         check_devices(self._config, device)
         context.progress("preparing rows", 0.0)
         problem = self._prepare(task, train, valid)
         if isinstance(problem.train, Streamed):
             context.log_metric("streamed_rows", len(problem.train))
             context.progress("reading rows as they are needed: they do not fit into `memory`", 0.0)
+        fits = [Fit(self._trained(problem, task, context), problem)]
+        if task.quantiles:
+            beside = of_quantiles(problem, task.quantiles)
+            fits.append(Fit(self._trained(beside, task, QuantileContext(context)), beside))
+        with repeatable(task.seed, self._config.threads, device, strict=not self._config.module):
+            return self._result(fits, task, context)
+
+    def _device(self, context: TrainingContext) -> torch.device:
+        """Return the device of this process: where others train on nodes, these have the devices."""
+        far = context.launcher is not None and self._config.processes > 1
+        return torch.device("cpu") if far else choose_device(self._config)
+
+    def _trained(self, problem: Problem, task: TrainingTask, context: TrainingContext) -> Training:
+        """Return the training of a problem at its end."""
+        far = context.launcher if self._config.processes > 1 else None
+        device = self._device(context)
+        mixed = choose_mixed(self._config, device)
         with repeatable(task.seed, self._config.threads, device, strict=not self._config.module):
             training = self.training(problem, task, device, mixed=mixed)
             checkpoints = Checkpoints(context.checkpoints, self._identity(problem, task, device, mixed=mixed))
@@ -83,7 +116,7 @@ class TorchTrainer:
             elif checkpoints.restore(training):
                 context.log_metric("resumed_at_step", training.progress.step)
             training.run(context, checkpoints)
-            return self._result(training, problem, task, context)
+            return training
 
     def training(
         self, problem: Problem, task: TrainingTask, device: torch.device, *, mixed: bool, peers: Peers | None = None
@@ -96,7 +129,8 @@ class TorchTrainer:
         valid = None if problem.valid is None else problem.valid.to(device)
         return Training(
             network, train.to(device), valid, task.task, c,
-            schedule=schedule_of(c, len(train)), seed=task.seed, mixed=mixed, peers=peers, **self._loop_options(task),
+            schedule=schedule_of(c, len(train)), seed=task.seed, mixed=mixed, peers=peers,
+            **{"loss": loss_of(task.task, problem.target.quantiles), **self._loop_options(task)},
         )  # fmt: skip
 
     # -- what a user's module has otherwise ----------------------------------------------------------------------------------
@@ -117,22 +151,23 @@ class TorchTrainer:
         """Return the digest of code that a checkpoint depends on, beside this package."""
         return ""
 
-    def _write(
-        self, training: Training, problem: Problem, task: TrainingTask, folder: Path
-    ) -> tuple[dict[str, Path], dict[str, Any]]:
+    def _write(self, fits: Sequence[Fit], task: TrainingTask, folder: Path) -> tuple[dict[str, Path], dict[str, Any]]:
         """Write the bundle's files; return them and facts about them."""
-        files = {name: folder / name for name in ("model.onnx", "weights.safetensors", "plan.json")}
-        plan, network = _plan(problem), training.network
+        training, problem = fits[0]
+        plan = _plan(problem)
+        files = {name: folder / name for name in ("model.onnx", *_WEIGHTS[: len(fits)], "plan.json")}
         files["plan.json"].write_bytes(plan.to_json())
-        export_weights(network, files["weights.safetensors"])
-        export_onnx(cast("Network", network), problem.target, files["model.onnx"])
+        for each, name in zip(fits, _WEIGHTS, strict=False):
+            export_weights(each.training.network, files[name])
+        networks = [(cast("Network", each.training.network), each.problem.target) for each in fits]
+        export_onnx(networks, files["model.onnx"])
         rows = few(problem.train if problem.valid is None else problem.valid).to(training.device)
         probed = rows.at(torch.arange(min(_PROBED, len(rows)), device=training.device))
-        expected = outputs_of(training.logits(probed), problem.target)
+        expected = [column for each in fits for column in each.answers(probed)]
         difference = check_export(files["model.onnx"], probed, expected, problem.target.scale)
         return files, {
             "importance": importance(training, plan, rows, task.seed),
-            "attributions": attributions(cast("Network", network), plan, rows, task.task),
+            "attributions": attributions(cast("Network", training.network), plan, rows, task.task),
             "export_difference": float(f"{difference:.1e}"),
         }
 
@@ -141,7 +176,16 @@ class TorchTrainer:
     def _identity(self, problem: Problem, task: TrainingTask, device: torch.device, *, mixed: bool) -> str:
         """Return the identity of this training, which its checkpoints must have."""
         settings = msgspec.json.encode(
-            [self._config, task, str(torch.__version__), str(device), mixed, torch.get_num_threads(), self._code()],
+            [
+                self._config,
+                task,
+                problem.target.quantiles,
+                str(torch.__version__),
+                str(device),
+                mixed,
+                torch.get_num_threads(),
+                self._code(),
+            ],
             order="sorted",
         )
         digest = hashlib.sha256(settings)
@@ -150,12 +194,12 @@ class TorchTrainer:
         digest.update(b"" if problem.valid is None else problem.valid.digest())
         return digest.hexdigest()
 
-    def _result(
-        self, training: Training, problem: Problem, task: TrainingTask, context: TrainingContext
-    ) -> TrainedModel:
-        files, written = self._write(training, problem, task, context.scratch)
+    def _result(self, fits: Sequence[Fit], task: TrainingTask, context: TrainingContext) -> TrainedModel:
+        files, written = self._write(fits, task, context.scratch)
+        training, problem = fits[0]
         facts = _facts(training, problem) | {
             **written,
+            **_facts_of_quantiles(fits[1:]),
             "precision": "mixed" if choose_mixed(self._config, training.device) else "full",
             "settings": msgspec.to_builtins(self._config),
         }
@@ -195,6 +239,12 @@ def _facts(training: Training, problem: Problem) -> dict[str, Any]:
         "steps": p.step,
         "batch_halved": p.halved,
     }
+
+
+def _facts_of_quantiles(fits: Sequence[Fit]) -> dict[str, Any]:
+    names = ("parameters", "epochs", "best_epoch", "steps", "batch_halved")
+    own = [{"levels": list(each.problem.target.quantiles), **_facts(*each)} for each in fits]
+    return {"quantiles": {name: own[0][name] for name in ("levels", *names)}} if own else {}
 
 
 def _metrics(training: Training, problem: Problem) -> dict[str, float]:

@@ -12,6 +12,8 @@ from typing import Annotated, Any
 import msgspec
 
 OBJECTIVES = {"binary": "binary:logistic", "multiclass": "multi:softprob", "regression": "reg:squarederror"}
+QUANTILE = "reg:quantileerror"
+"""The objective of the trees beside those of a regression, each of which answers one quantile."""
 
 GENERIC = "f{}"
 """What XGBoost calls the columns of a matrix without names."""
@@ -87,30 +89,30 @@ class _Document(msgspec.Struct, frozen=True):
     version: tuple[int, int, int]
 
 
-def checked_document(data: bytes, task: str, classes: int) -> tuple[bytes, int]:
+def checked_document(data: bytes, objective: str, classes: int) -> tuple[bytes, int]:
     """Return the document of checked parts, and how many columns its trees read.
 
     Args:
         data: The file's content.
-        task: What the model was trained for.
-        classes: How many classes it tells apart; 0 for regression.
+        objective: What it must have been trained for: that of a task, or `QUANTILE`.
+        classes: How many classes it tells apart; 0 for numbers.
 
     Raises:
-        ValueError: XGBoost could not read it safely, or it is of another task.
+        ValueError: XGBoost could not read it safely, or it has another objective.
     """
     document = msgspec.json.decode(data, type=_Document)
     learner, booster = document.learner, document.learner.gradient_booster
-    width = classes if task == "multiclass" else 1
-    expected = OBJECTIVES.get(task)
+    several = classes if objective == OBJECTIVES["multiclass"] else 0
+    width = several or 1
     if document.version[0] != _MAJOR:
         raise ValueError(f"its version is {document.version[0]}, not {_MAJOR}")
     if booster.name != "gbtree" or booster.model.gbtree_model_param.num_parallel_tree != "1":
         raise ValueError("it is no sequence of trees: its booster must be gbtree, with one tree a round and class")
-    if learner.objective.name != expected:
-        raise ValueError(f"its objective is {learner.objective.name[:40]!r}, and a {task} model needs {expected!r}")
+    if learner.objective.name != objective:
+        raise ValueError(f"its objective is {learner.objective.name[:40]!r}, and the bundle needs {objective!r}")
     param = learner.learner_model_param
     columns = _whole(param.num_feature, "num_feature")
-    if param.num_target != "1" or _whole(param.num_class, "num_class") != (classes if task == "multiclass" else 0):
+    if param.num_target != "1" or _whole(param.num_class, "num_class") != several:
         raise ValueError("num_class or num_target is that of another task")
     trees = booster.model.trees
     if len(trees) % width:
@@ -224,6 +226,7 @@ def _written(document: _Document, width: int, columns: int) -> dict[str, Any]:
     name, param = learner.objective.name, learner.learner_model_param
     kinds = {
         "multi:softprob": {"softmax_multiclass_param": {"num_class": str(width)}},
+        QUANTILE: {"quantile_loss_param": {"quantile_alpha": "[0.5]"}},  # no prediction depends on it
     }
     return {
         "learner": {

@@ -12,15 +12,17 @@ import xgboost
 
 from mlopsfw.errors import BundleError
 from mlopsfw.features.adopted import tree_columns
-from mlopsfw.features.encoding import FILE, Encoding, by_column, matrix, output_of, read_encodings
+from mlopsfw.features.encoding import FILE, Encoding, ascending, by_column, matrix, outputs_of, read_encodings
 from mlopsfw.roles import read_listed, read_model
-from mlopsfw_xgboost.document import GENERIC, checked_document, described
+from mlopsfw_xgboost.document import GENERIC, OBJECTIVES, QUANTILE, checked_document, described
 from mlopsfw_xgboost.ubjson import decode, is_json
 
 if TYPE_CHECKING:
     from mlopsfw.roles import Manifest, Model, TrainedModel, TrainingTask
 
 FORMAT = "xgboost"
+QUANTILE_FILE = "{}.json"
+"""The file of the trees that answer a quantile, by the name of the output."""
 
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -38,14 +40,26 @@ class XgBoostRuntime:
     def load(self, folder: Path, manifest: Manifest) -> Model:
         """Load the file that the manifest lists for `xgboost`, and the encoding beside it. Raise `BundleError`."""
         file = folder / manifest.formats.get(FORMAT, "")
-        output = output_of(manifest, file)
+        outputs = outputs_of(manifest, file)
+        data = read_model(folder, manifest, FORMAT)
+        booster, columns = self._booster(data, OBJECTIVES[manifest.task], len(manifest.classes), file)
+        encodings = read_encodings(read_listed(folder, manifest, FILE), manifest, columns)
+        boosters = {outputs[0]: booster}
+        for name in outputs[1:]:
+            beside = QUANTILE_FILE.format(name)
+            data = read_listed(folder, manifest, beside)
+            boosters[name], read = self._booster(data, QUANTILE, 0, folder / beside)
+            if read != columns:
+                raise BundleError(f"{folder / beside} reads {read} columns, and {file} reads {columns}")
+        return XgBoostModel(boosters, encodings)
+
+    def _booster(self, data: bytes, objective: str, classes: int, file: Path) -> tuple[xgboost.Booster, int]:
+        """Return the trees of a document, and how many columns they read. Raise `BundleError`."""
         try:
-            data, columns = checked_document(read_model(folder, manifest, FORMAT), manifest.task, len(manifest.classes))
-            booster = xgboost.Booster({"nthread": self._threads}, model_file=bytearray(data))
+            checked, columns = checked_document(data, objective, classes)
+            return xgboost.Booster({"nthread": self._threads}, model_file=bytearray(checked)), columns
         except (msgspec.DecodeError, ValueError, RecursionError, xgboost.core.XGBoostError) as error:
             raise BundleError(f"{file} is not a model that XGBoost can load: {error}") from error
-        encodings = read_encodings(read_listed(folder, manifest, FILE), manifest, columns)
-        return XgBoostModel(booster, encodings, output)
 
     def adopt(self, task: TrainingTask, model: TrainedModel, scratch: Path) -> tuple[TrainingTask, TrainedModel]:
         """Return task and model as the file says them, UBJ as JSON; a bundle keeps the encoding beside it. Raise `BundleError`."""
@@ -76,21 +90,23 @@ class XgBoostModel:
     """A loaded model. Its predictions may run in many threads.
 
     Args:
-        booster: The trees.
+        boosters: Output → its trees: the task's own, then quantiles in ascending order.
         encodings: Of their columns, in order.
-        output: The name of the output.
     """
 
-    def __init__(self, booster: xgboost.Booster, encodings: tuple[Encoding, ...], output: str) -> None:
-        self._booster, self._encodings, self._output = booster, encodings, output
+    def __init__(self, boosters: Mapping[str, xgboost.Booster], encodings: tuple[Encoding, ...]) -> None:
+        self._boosters, self._encodings = boosters, encodings
 
     def predict(self, columns: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-        """Return the output for the rows of `columns`."""
-        return {self._output: predictions(self._booster, finite(matrix(self._encodings, columns)))}
+        """Return the outputs for the rows of `columns`."""
+        numbers = finite(matrix(self._encodings, columns))
+        main, *quantiles = (predictions(each, numbers) for each in self._boosters.values())
+        return dict(zip(self._boosters, (main, *ascending(quantiles)), strict=True))
 
     def explain(self, columns: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         """Return the SHAP values of the trees (Lundberg et al., 2020, TreeSHAP), as XGBoost computes them."""
-        return by_column(self._encodings, contributions(self._booster, finite(matrix(self._encodings, columns))))
+        booster = next(iter(self._boosters.values()))
+        return by_column(self._encodings, contributions(booster, finite(matrix(self._encodings, columns))))
 
 
 def finite(numbers: np.ndarray) -> np.ndarray:

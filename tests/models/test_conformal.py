@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from mapie.classification import SplitConformalClassifier
-from mapie.regression import SplitConformalRegressor
+from mapie.regression import ConformalizedQuantileRegressor, SplitConformalRegressor
 from scipy import stats
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
@@ -46,6 +46,7 @@ def quantiles(rows, draw):
         ("absolute", "column", numbers),
         ("normalised", "", numbers),
         ("cqr", "", quantiles),
+        ("cqr", "column", quantiles),
         ("lac", "", classes),
         ("lac", "class", classes),
         ("aps", "", classes),
@@ -118,6 +119,67 @@ def test_intervals_are_mapies(alpha):
     _, expected = oracle.conformalize(answer.main[:, None], labels).predict_interval(test.main[:, None])
     low, high = value_intervals(learn("absolute", labels, answer), test, alpha)
     assert np.allclose(np.stack([low, high], axis=1), expected[:, :, 0])
+
+
+class Column(Fitted):
+    """Answers with one column of its input."""
+
+    def __init__(self, at=0):
+        self.at = at
+
+    def predict(self, x):
+        return x[:, self.at]
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.1, 0.32])
+def test_intervals_around_quantiles_are_mapies(alpha):
+    draw = np.random.default_rng(1)
+    (labels, answer), (_, test) = quantiles(301, draw), quantiles(50, draw)
+    calibration, asked = (np.stack([each.lower, each.upper, each.main], axis=1) for each in (answer, test))
+    oracle = ConformalizedQuantileRegressor(
+        [Column(at).fit(None, None) for at in range(3)], confidence_level=1 - alpha, prefit=True
+    )
+    _, expected = oracle.conformalize(calibration, labels).predict_interval(asked, symmetric_correction=True)
+    low, high = value_intervals(learn("cqr", labels, answer), test, alpha)
+    assert np.allclose(np.stack([low, high], axis=1), expected[:, :, 0])
+
+
+@pytest.fixture(scope="module")
+def learned():
+    """Rows whose noise does not follow their value, and what trees that learned value and quantiles on other rows answer."""
+    from lightgbm import LGBMRegressor
+
+    draw = np.random.default_rng(5)
+
+    def rows(count):
+        x = draw.uniform(0, 1, (count, 2))
+        return x, np.sin(6 * x[:, 0]) + draw.normal(size=count) * (0.1 + x[:, 1] ** 2)
+
+    options = {"n_estimators": 80, "num_leaves": 15, "verbosity": -1, "n_jobs": 1, "random_state": 0}
+    (x, y), (test, labels) = rows(2000), rows(60_000)
+    models = [LGBMRegressor(objective="quantile", alpha=level, **options) for level in (0.05, 0.95)]
+    main, lower, upper = (model.fit(x, y).predict(test) for model in (LGBMRegressor(**options), *models))
+    return test, labels, Answer(main, np.full(len(main), ""), np.minimum(lower, upper), np.maximum(lower, upper))
+
+
+def test_learned_quantiles_cover_as_promised_in_200_splits_with_narrower_intervals_that_follow_the_noise(learned):
+    x, labels, answer = learned
+    draw, shares, widths = np.random.default_rng(2), [], {"cqr": [], "absolute": []}
+    for _ in range(200):
+        at = draw.choice(len(labels), CALIBRATION + TEST, replace=False)
+        seen, rest = at[:CALIBRATION], at[CALIBRATION:]
+        for kind, sizes in widths.items():
+            conformal = learn(kind, labels[seen], Answer(*(each[seen] for each in answer)))
+            hits, size = covered(conformal, labels[rest], Answer(*(each[rest] for each in answer)), ALPHA)
+            sizes.append((size.mean(), size[x[rest, 1] < 0.2].mean(), size[x[rest, 1] > 0.8].mean()))
+            if kind == "cqr":
+                shares.append(hits.mean())
+                low, high = _beta_interval(conformal)
+                assert low <= hits.mean() <= high
+    assert np.mean(shares) == pytest.approx(_expected(conformal.scores[""]), abs=0.005)
+    mean, quiet, loud = np.mean(widths["cqr"], axis=0)
+    assert loud > 3 * quiet
+    assert mean < 0.9 * np.mean(widths["absolute"], axis=0)[0]
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.1, 0.32])

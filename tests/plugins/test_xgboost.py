@@ -154,7 +154,7 @@ def trained(numbers, task, **params):
 @pytest.mark.parametrize(("task", "classes"), [("binary", 2), ("multiclass", 3), ("regression", 0)])
 def test_a_document_of_xgboost_predicts_the_same_after_the_check(task, classes, params, numbers):
     booster = trained(numbers, task, **params)
-    data, columns = checked_document(bytes(booster.save_raw("json")), task, classes)
+    data, columns = checked_document(bytes(booster.save_raw("json")), OBJECTIVES[task], classes)
     again = xgboost.Booster(model_file=bytearray(data))
     assert columns == 3
     assert np.array_equal(again.inplace_predict(numbers), booster.inplace_predict(numbers))
@@ -223,7 +223,7 @@ def test_a_forged_document_is_refused(forge, document):
     forged = json.loads(document)
     forge(forged)
     with pytest.raises((ValueError, msgspec.DecodeError)):
-        checked_document(json.dumps(forged).encode(), "multiclass", 3)
+        checked_document(json.dumps(forged).encode(), OBJECTIVES["multiclass"], 3)
 
 
 def test_xgboost_never_reads_a_forged_document(monkeypatch, tmp_path):

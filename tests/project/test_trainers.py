@@ -38,9 +38,9 @@ def acme(install_plugin, make_project, **declared):
     return make_project('[trainer]\nuse = "acme"\n')
 
 
-def fit(project: Project, tmp_path):
+def fit(project: Project, tmp_path, **more):
     return project.providers.trainer().fit(
-        training_task("regression"), TableHandle.of(training_rows(20)), None, Context.under(tmp_path, "acme")
+        training_task("regression", **more), TableHandle.of(training_rows(20)), None, Context.under(tmp_path, "acme")
     )
 
 
@@ -98,6 +98,19 @@ def test_classes_of_a_regression_are_refused_and_name_the_plugin(install_plugin,
     with pytest.raises(BundleError, match="a regression model has no classes") as caught:
         fit(project, tmp_path)
     assert "plugin 'trainer.acme'" in "".join(caught.value.__notes__)
+
+
+def test_outputs_without_a_quantile_that_was_asked_for_are_refused_and_name_the_plugin(
+    install_plugin, make_project, tmp_path
+):
+    outputs = "(OutputColumn(name='value', type='number'), OutputColumn(name='low', type='number', quantile=0.1))"
+    project = acme(
+        install_plugin, make_project, answer=f"model(context, outputs={outputs})", abilities='("quantiles",)'
+    )
+    with pytest.raises(BundleError, match=r"the quantile 0\.9 of the target, and declares no output") as caught:
+        fit(project, tmp_path, quantiles=(0.1, 0.9))
+    assert "plugin 'trainer.acme'" in "".join(caught.value.__notes__)
+    assert fit(project, tmp_path / "lower", quantiles=(0.1,)).outputs
 
 
 @pytest.mark.parametrize(
@@ -160,6 +173,7 @@ WORK = "from mlopsfw.testing.trainer import training_rows\ndef rows(): return tr
         ({"more": 'weight = "count"'}, "would ignore the weights of rows", "ridge"),
         ({"inputs": ', valid = "rows"'}, "would ignore validation rows", "acme"),
         ({"more": 'derive = { twice = "count * 2" }'}, "would ignore derived columns", "ridge"),
+        ({"more": "quantiles = [0.1, 0.9]"}, "would ignore quantiles", "ridge"),
     ],
 )
 def test_a_step_asks_no_trainer_for_what_it_does_not_declare(asked, words, name, install_plugin, bench):

@@ -67,7 +67,8 @@ def learnable_rows():
 def counted_run(bench, here, monkeypatch):
     """Return a function that runs the project's pipeline in this process, and counts the trainings of LightGBM.
 
-    `run.fits` has the options and the number of rows of each. `run.fail(number, options, context)`, if set, is called before each and may raise.
+    `run.fits` has the options and the number of rows of each, `run.tasks` what it was to learn. `run.fail(number, options, context)`, if set, is called before
+    each and may raise.
     The engine `here` makes the children, unless `run.debug` is set: then they run as `run --debug` lets them. `run.slots` run at once.
     `run.cancelled` is set when the first is cancelled: what it then does is up to `run.fail`.
     """
@@ -76,6 +77,7 @@ def counted_run(bench, here, monkeypatch):
 
     def counted(self, task, train, valid, context):
         fits.append((self._config, train.rows))
+        run.tasks.append(task)
         if run.fail:
             run.fail(len(fits), self._config, context)
         return fit(self, task, train, valid, context)
@@ -84,6 +86,7 @@ def counted_run(bench, here, monkeypatch):
 
     def run(*, resume=False):
         fits.clear()
+        run.tasks.clear()
         with bench.open() as project:
             engine = here(project, run.killed, run.cancelled)
             engine.slots = run.slots
@@ -93,6 +96,6 @@ def counted_run(bench, here, monkeypatch):
                 return project.pipeline.resume(Display(project.workspace, None), project.pipeline.latest(), debug=True)
             return project.pipeline.start(Display(project.workspace, None), debug=True)
 
-    run.fail, run.fits, run.killed, run.debug = None, fits, None, False
+    run.fail, run.fits, run.tasks, run.killed, run.debug = None, fits, [], None, False
     run.slots, run.cancelled = 1, threading.Event()
     return run

@@ -50,23 +50,27 @@ def table(rows, seed=0):
 
 
 TASKS = {"binary": "late", "multiclass": "level", "regression": "value"}
+MODELS = {
+    **{task: (task, target, {}) for task, target in TASKS.items()},
+    "quantiles": ("regression", "value", {"quantiles": [0.05, 0.95]}),
+}
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Return the folder of a trained bundle of each task, and a project to calibrate it in."""
+    """Return the folder of a trained bundle of each model, and a project to calibrate it in."""
     from mlopsfw.project.facade import Project
 
     folder = tmp_path_factory.mktemp("calibrate")
     (folder / "mlopsfw.toml").write_text(f'[project]\nname = "p"\n{TOML}')
     with Project.open(folder) as project:
         made = {}
-        for number, (task, target) in enumerate(TASKS.items()):
-            options = {"trainer": "deep", "task": task, "target": target, "features": ["x", "kind"]}
+        for number, (name, (task, target, more)) in enumerate(MODELS.items()):
+            options = {"trainer": "deep", "task": task, "target": target, "features": ["x", "kind"], **more}
             bench = Bench(project, next(iter(train_step.mlopsfw_steps())), options)
             bench._attempts = number
             artifact = bench.run({"train": table(600)})["model"]
-            made[task] = project.blobs.get_folder(artifact.blob, folder / task)
+            made[name] = project.blobs.get_folder(artifact.blob, folder / name)
         yield project, made, itertools.count(10)
 
 
@@ -146,6 +150,34 @@ def test_each_group_gets_its_promise_and_a_wider_interval_where_it_is_less_certa
     assert width[0] < width[2] < width[1]
 
 
+def test_quantiles_of_a_model_become_intervals_that_are_narrow_where_the_noise_is_small(trained, calibrate):
+    bundle, report = calibrate("quantiles", 2000)
+    plain, _ = calibrate("regression", 2000, kind="absolute")
+    assert report["conformal"]["kind"] == "cqr"
+    test = table(4000, seed=7)
+    columns = {name: test[name].to_list() for name in ("x", "kind")}
+    low, high = (bundle.predict_uncertain(columns, 0.1)[f"value.{end}"] for end in ("low", "high"))
+    assert ((low <= test["value"].to_numpy()) & (test["value"].to_numpy() <= high)).mean() == pytest.approx(
+        0.9, abs=0.03
+    )
+    quiet = (test["kind"] == "a").to_numpy()
+    assert (high - low)[quiet].mean() < 0.8 * (high - low)[~quiet].mean()
+    usual = plain.predict_uncertain(columns, 0.1)
+    assert (high - low).mean() < (usual["value.high"] - usual["value.low"]).mean()
+    assert np.array_equal(bundle.predict_uncertain(columns, 0.3)["value"], usual["value"])
+
+
+def test_groups_weights_and_other_alphas_hold_for_intervals_around_quantiles(calibrate):
+    frame = table(3000, seed=1).with_columns(w=pl.when(pl.col("kind") == "b").then(1.0).otherwise(0.2))
+    bundle, report = calibrate("quantiles", frame=frame, by="kind", weight="w")
+    assert set(report["conformal"]["groups"]) == {"", "a", "b"}
+    test = table(4000, seed=7)
+    answer = bundle.predict_uncertain({name: test[name].to_list() for name in ("x", "kind")}, 0.4)
+    hits = (answer["value.low"] <= test["value"].to_numpy()) & (test["value"].to_numpy() <= answer["value.high"])
+    for kind in ("a", "b"):
+        assert hits[(test["kind"] == kind).to_numpy()].mean() == pytest.approx(0.6, abs=0.05)
+
+
 def test_sets_by_class_hold_each_class_as_often_as_asked(calibrate):
     bundle, report = calibrate("multiclass", 3000, by="class")
     assert set(report["conformal"]["groups"]) == {"", "low", "middle", "high"}
@@ -162,10 +194,14 @@ def test_an_alpha_that_a_class_cannot_promise_is_refused_by_the_name_of_the_clas
 
 
 def test_a_file_is_scored_with_intervals_or_the_names_of_classes(trained, calibrate):
-    for task, names in (("regression", ["value.low", "value.high"]), ("multiclass", ["probabilities.set"])):
+    for task, names in (
+        ("regression", ["value.low", "value.high"]),
+        ("quantiles", ["value.low", "value.high"]),
+        ("multiclass", ["probabilities.set"]),
+    ):
         bundle, _ = calibrate(task)
         scored = score(bundle, table(20).select("x", "kind"), Extras(0.1))
-        assert set(names) == set(scored.columns) - {"x", "kind", bundle.manifest.outputs[0].name}
+        assert set(names) == set(scored.columns) - {"x", "kind", *(each.name for each in bundle.manifest.outputs)}
     assert set(scored["probabilities.set"].explode()) <= {"low", "middle", "high"}
 
 

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from mlopsfw.cli.root import cli
-from mlopsfw.errors import ConfigError, DataError
+from mlopsfw.errors import ConfigError, DataError, UsageError
 from mlopsfw.kernel.base.errors import PluginAborted
 from mlopsfw.pipeline.run.child import history
 from mlopsfw.pipeline.run.events import RunStarted
@@ -77,6 +77,27 @@ def test_the_verb_draws_the_search(bench, searching, tmp_path):
     assert "auc by trial, and the best so far" in text
     assert "unseen rows" in text
     assert text.count("<tr><td>") == 4
+
+
+@pytest.mark.parametrize(("limits", "of_trials"), [("", ()), ("limits = { bundle_mb = 5.0 }", (0.1, 0.9))])
+def test_the_winner_has_quantiles_and_trials_only_where_they_count(bench, searching, limits, of_trials):
+    bench.edit("mlopsfw.toml", 'task = "binary"', 'task = "regression"\nquantiles = [0.1, 0.9]')
+    bench.edit("mlopsfw.toml", "trials = 4", f"trials = 2\n{limits}")
+    assert searching().exit_code == 0
+    *trials, winner = [task.quantiles for task in searching.tasks]
+    assert set(trials) == {of_trials}
+    assert winner == (0.1, 0.9)
+
+
+def test_a_search_with_a_trainer_that_ignores_quantiles_is_refused_before_a_trial(bench, searching):
+    bench.edit("mlopsfw.toml", 'task = "binary"', 'task = "regression"\nquantiles = [0.1, 0.9]')
+    bench.edit("mlopsfw.toml", 'trainers = ["small", "blind"]', 'trainers = ["small", "line"]')
+    bench.edit("mlopsfw.toml", ', "blind.learning_rate" = { low = 0.01, high = 0.3 }', "")
+    line = '[trainer.line]\nuse = "sklearn"\nestimator = "sklearn.linear_model:LinearRegression"\n[trainer.blind]'
+    bench.edit("mlopsfw.toml", "[trainer.blind]", line)
+    with pytest.raises(UsageError, match="the trainer 'line' would ignore quantiles"):
+        searching()
+    assert not searching.fits
 
 
 def test_a_longer_search_takes_its_first_trials_from_the_cache(bench, searching):

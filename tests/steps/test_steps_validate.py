@@ -270,6 +270,16 @@ def test_the_warning_about_a_class_that_a_fold_lacks_says_what_to_do(validate, r
     assert advice in about(report)["classes"]
 
 
+def test_quantiles_of_rows_that_no_model_learned_from_stand_beside_the_value(validate):
+    rows = table().with_columns(y=pl.col("x") + pl.col("noise"))
+    report, predictions = validate(rows, task="regression", quantiles=[0.2, 0.8])
+    low, high = (predictions[f"quantile_{level}"] for level in (0.2, 0.8))
+    assert ((low <= predictions["y"]) & (predictions["y"] <= high)).mean() == pytest.approx(0.6, abs=0.25)
+    assert report["rmse"] == validate(rows, task="regression")[0]["rmse"]
+    with pytest.raises(DataError, match=r"quantile_0\.2"):
+        validate(rows.rename({"who": "quantile_0.2"}), task="regression", quantiles=[0.2, 0.8])
+
+
 def test_weights_count_in_every_number_of_the_report(validate):
     rows = table(400).with_columns(w=pl.Series([0.0, 1.0, 3.0, 1.0] * 100), half=pl.col("x") > 0)
     options = {"exclude": ["who", "at", "w"], "segments": ["half"], "min_rows": 10}

@@ -48,6 +48,8 @@ class SignatureColumn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 TASK_OUTPUTS = {"binary": "probability", "multiclass": "probabilities", "regression": "value"}
 """Task → the name of its own output, which a model has unless its trainer declares others."""
+QUANTILE_OUTPUT = "quantile_{}"
+"""The name of the output for a level of `TrainingTask.quantiles`, such as `quantile_0.05`."""
 
 
 class OutputColumn(SignatureColumn, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

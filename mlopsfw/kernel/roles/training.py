@@ -32,6 +32,7 @@ class TrainingTask(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         seed: Seeds everything random.
         options: Per-column wishes for the feature plan, such as `{"carrier": {"kind": "category", "buckets": 64}}`.
         derived: Columns that the model makes of a row by itself: they are not in the tables. `FeaturePlan` makes them.
+        quantiles: Of a regression: two levels, ascending. The model answers with these quantiles of the target, too.
     """
 
     task: str
@@ -43,6 +44,7 @@ class TrainingTask(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     seed: int = 0
     options: dict[str, dict[str, Any]] = {}
     derived: tuple[Derived, ...] = ()
+    quantiles: tuple[float, ...] = ()
 
 
 class TrainedModel(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +56,7 @@ class TrainedModel(msgspec.Struct, frozen=True, kw_only=True):
             is called `plan.json` (`FeaturePlan.to_json()`); the kernel then proves that it serves as it trained.
         formats: Format → its main file, best first; the first must have a runtime: `{"onnx": "model.onnx"}`.
         outputs: The model's outputs in order. Empty means the task's own: `probability` for binary, `probabilities` for
-            multiclass, `value` for regression; another task has none, so its outputs are declared.
+            multiclass, `value` and those of `task.quantiles` for regression; another task has none, and declares them.
         classes: The label values in output order; for binary `(negative, positive)`; empty for regression.
         examples: Input → made-up values, as a request sends them, for golden rows. Needed where none can be drawn:
             binary. Never rows of anyone's data: a bundle keeps them.
@@ -116,15 +118,9 @@ class TrainingData(Protocol):
         """Return all rows in memory, by default with all columns. Raise `DataError` for a column that there is not."""
 
     def batches(
-        self,
-        *,
-        columns: Sequence[str] | None = None,
-        size: int = 8192,
-        seed: int | None = None,
-        epoch: int = 0,
-        shard: tuple[int, int] = (0, 1),
-        start: int = 0,
-    ) -> Iterator[pa.RecordBatch]:
+        self, *, columns: Sequence[str] | None = None, size: int = 8192, seed: int | None = None, epoch: int = 0,
+        shard: tuple[int, int] = (0, 1), start: int = 0,
+    ) -> Iterator[pa.RecordBatch]:  # fmt: skip
         """Yield the rows of one epoch, `size` in a batch. Equal arguments give equal batches.
 
         Args:
@@ -141,8 +137,8 @@ class TrainingData(Protocol):
         """
 
 
-Ability = Literal["weight", "valid", "seed", "derived"]
-"""What a trainer may heed: weights, validation rows (it reports `valid_…` metrics), the seed, derived columns."""
+Ability = Literal["weight", "valid", "seed", "derived", "quantiles"]
+"""What a trainer heeds: weights, validation rows (it reports `valid_…` metrics), the seed, derived columns, quantiles."""
 
 
 class Trainer(Protocol):

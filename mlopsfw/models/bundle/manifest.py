@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from mlopsfw.kernel.base.errors import BundleError, UnknownFormat
-from mlopsfw.kernel.roles.bundle import TASK_OUTPUTS, Manifest, OutputColumn, SignatureColumn
+from mlopsfw.kernel.roles.bundle import QUANTILE_OUTPUT, TASK_OUTPUTS, Manifest, OutputColumn, SignatureColumn
 
 FORMAT = 2
 _TWO = 2
@@ -50,17 +50,22 @@ def _upcast(raw: Any) -> dict[str, Any]:
 
 
 def outputs_for(
-    task: str, classes: Sequence[str | int | bool], declared: Sequence[OutputColumn] = ()
+    task: str,
+    classes: Sequence[str | int | bool],
+    declared: Sequence[OutputColumn] = (),
+    quantiles: Sequence[float] = (),
 ) -> tuple[OutputColumn, ...]:
-    """Return the outputs of a model: those declared, the first with what its task asks for; by default only the task's own.
+    """Return the outputs of a model: those declared, the first with what its task asks for; by default the task's own and the quantiles.
 
     Args:
         task: The task.
         classes: The label values.
         declared: The outputs that the trainer declares.
+        quantiles: The levels that the trainer was asked for.
 
     Raises:
-        BundleError: The classes do not suit the task, the first output is not what it asks for, or another task declares none.
+        BundleError: The classes do not suit the task, the first output is not what it asks for, another task declares none, or a quantile that
+            was asked for is not among those declared.
     """
     if task not in TASK_OUTPUTS:
         if not declared:
@@ -72,7 +77,12 @@ def outputs_for(
         return tuple(declared)
     first = _first(task, classes)
     if not declared:
-        return (first,)
+        names = [(level, QUANTILE_OUTPUT.format(level)) for level in quantiles]
+        return (first, *(OutputColumn(name=each, type="number", quantile=level) for level, each in names))
+    if missing := set(quantiles) - {each.quantile for each in declared}:
+        raise BundleError(
+            f"the model was asked for the quantile {min(missing)} of the target, and declares no output with it"
+        )
     named = msgspec.structs.replace(first, name=declared[0].name)
     if declared[0].type != first.type or declared[0].shape not in ((), first.shape):
         raise BundleError(f"the first output of a {task} model is {_described(first)}, not {_described(declared[0])}")

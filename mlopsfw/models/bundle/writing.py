@@ -57,7 +57,7 @@ def lay_out(folder: Path, trained: TrainedModel, task: TrainingTask, runtimes: M
         task=task.task,
         target=task.target,
         inputs=trained.inputs,
-        outputs=outputs_for(task.task, trained.classes, trained.outputs),
+        outputs=outputs_for(task.task, trained.classes, trained.outputs, task.quantiles),
         classes=trained.classes,
         formats=dict(trained.formats),
         files=digests,

@@ -1,0 +1,130 @@
+"""Quantiles of a regression's target, beside its value: the bundled trainers that learn them, weighted, streamed, and after a stop."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import msgspec
+import numpy as np
+import polars as pl
+import pytest
+from test_trainer_torch_processes import OneNode
+
+from mlopsfw.data.tables import row_order
+from mlopsfw.data.tables.handle import TableHandle
+from mlopsfw.errors import BundleError
+from mlopsfw.models import bundle
+from mlopsfw.testing.trainer import Context, Stopped, digests, training_rows, training_task
+from mlopsfw_lightgbm import LightGbmConfig
+from mlopsfw_lightgbm.runtime import LightGbmRuntime
+from mlopsfw_lightgbm.trainer import LightGbmTrainer
+from mlopsfw_runtime_onnx.runtime import OnnxRuntime
+from mlopsfw_trainer_torch import TorchConfig
+from mlopsfw_trainer_torch.trainer import TorchTrainer
+from mlopsfw_xgboost import XgBoostConfig
+from mlopsfw_xgboost.runtime import XgBoostRuntime
+from mlopsfw_xgboost.trainer import XgBoostTrainer
+
+QUICK = {
+    "lightgbm": (LightGbmTrainer, LightGbmConfig(num_iterations=60, learning_rate=0.2, num_leaves=8)),
+    "xgboost": (XgBoostTrainer, XgBoostConfig(num_boost_round=60, learning_rate=0.2, max_depth=3)),
+    "onnx": (TorchTrainer, TorchConfig(epochs=12, batch_size=64, learning_rate=5e-3, hidden=(32,), members=4)),
+}
+RUNTIMES = {"lightgbm": LightGbmRuntime(), "xgboost": XgBoostRuntime(), "onnx": OnnxRuntime()}
+TREES = {"lightgbm": "txt", "xgboost": "json"}
+TASK = training_task("regression", quantiles=(0.2, 0.8), features=("number", "count", "color"))
+LEVELS = ("quantile_0.2", "quantile_0.8")
+
+
+def fit(folder, kind, rows, task=TASK, *, name="", valid=None, launcher=None, stop_at=0, **config):
+    """Return a trained model, and the context of its training."""
+    trainer, options = QUICK[kind]
+    context = Context.under(folder, name or f"fit-{len(list(folder.iterdir()))}", "kept" if name else "", stop_at)
+    context.launcher = launcher
+    checked = None if valid is None else TableHandle.of(valid)
+    trained = trainer(msgspec.structs.replace(options, **config)).fit(task, TableHandle.of(rows), checked, context)
+    return trained, context
+
+
+def opened(folder, kind, rows, task=TASK, **more):
+    trained, _ = fit(folder, kind, rows, task, **more)
+    made = folder / f"bundle-{len(list(folder.iterdir()))}"
+    bundle.write(made, trained, task, TableHandle.of(rows), RUNTIMES)
+    return bundle.open_bundle(made, RUNTIMES.__getitem__)
+
+
+def below(model, rows):
+    """Return the shares of labels below each quantile."""
+    answers = model.predict_table(rows)
+    return [float((rows["regression"].to_numpy() <= answers[name]).mean()) for name in LEVELS]
+
+
+@pytest.mark.parametrize("kind", QUICK)
+def test_rows_that_do_not_fit_into_memory_give_quantiles_too(tmp_path, kind, monkeypatch):
+    monkeypatch.setattr(row_order, "BLOCK", 256)
+    model = opened(tmp_path, kind, training_rows(900), memory="1kB")
+    assert model.manifest.facts["streamed"]
+    assert below(model, training_rows(900, seed=1)) == pytest.approx([0.2, 0.8], abs=0.15)
+
+
+@pytest.mark.parametrize("kind", QUICK)
+def test_rows_of_little_weight_hardly_move_a_quantile(tmp_path, kind):
+    rows = training_rows(400)
+    high = rows.with_columns(pl.col("regression") + 100)
+    both = pl.concat([rows.with_columns(w=1.0), high.with_columns(w=1e-4)])
+    task = msgspec.structs.replace(TASK, weight="w")
+    assert below(opened(tmp_path, kind, both, task), training_rows(600, seed=1)) == pytest.approx([0.2, 0.8], abs=0.15)
+
+
+@pytest.mark.parametrize("kind", QUICK)
+def test_validation_rows_stop_each_loss_by_its_own(tmp_path, kind):
+    trained, context = fit(tmp_path, kind, training_rows(300), valid=training_rows(200, seed=1))
+    logged = {name for name, _, _ in context.metrics}
+    own = {"quantiles"} if kind == "onnx" else {*LEVELS}
+    assert {f"{each}_valid_loss" for each in own} | {"valid_loss"} <= logged
+    assert "valid_rmse" in trained.metrics
+    assert not [name for name in trained.metrics if "quantile" in name]
+
+
+@pytest.mark.parametrize("kind", TREES)
+def test_a_file_of_a_quantile_that_does_not_suit_the_model_is_refused(tmp_path, kind):
+    rows = training_rows(300)
+    model = opened(tmp_path, kind, rows)
+    other, _ = fit(tmp_path, kind, rows, training_task("regression", quantiles=(0.2, 0.8), features=("number",)))
+    file = model.folder / f"quantile_0.8.{TREES[kind]}"
+    manifest = json.loads((model.folder / "bundle.json").read_text())
+    for wrong, words in ((other.files[file.name].read_bytes(), "columns"), (b"{}", "is not a")):
+        file.write_bytes(wrong)
+        manifest["files"][file.name] = hashlib.sha256(wrong).hexdigest()
+        (model.folder / "bundle.json").write_text(json.dumps(manifest))
+        with pytest.raises(BundleError, match=words):
+            bundle.open_bundle(model.folder, RUNTIMES.__getitem__)
+
+
+def test_a_network_stopped_while_it_learns_quantiles_goes_on_to_the_same_files(tmp_path):
+    rows = training_rows(300)
+    whole, straight = fit(tmp_path, "onnx", rows, checkpoint_every=2)
+    first = next(at for at, (name, *_) in enumerate(straight.metrics) if name == "quantiles_train_loss")
+    with pytest.raises(Stopped):
+        fit(tmp_path, "onnx", rows, name="stopped", stop_at=first + 6, checkpoint_every=2)
+    again, context = fit(tmp_path, "onnx", rows, name="resumed", checkpoint_every=2)
+    assert digests(again) == digests(whole)
+    assert {"resumed_at_step", "quantiles_resumed_at_step"} <= {name for name, _, _ in context.metrics}
+
+
+def test_processes_of_a_launcher_learn_the_quantiles_of_a_process(tmp_path):
+    rows, options = training_rows(300), {"network": "mlp", "dropout": 0.0, "checkpoint_every": 2}
+    alone, _ = fit(tmp_path, "onnx", rows, **options)
+    far, _ = fit(tmp_path, "onnx", rows, launcher=OneNode(tmp_path), processes=2, **options)
+    assert digests(far)["quantiles.safetensors"] == digests(alone)["quantiles.safetensors"]
+
+
+@pytest.mark.parametrize("network", ["tabm", "mlp"])
+def test_quantiles_that_cross_are_answered_in_order(tmp_path, network):
+    """After a single step at a high learning rate they cross in many rows; the export is compared with torch as well."""
+    model = opened(tmp_path, "onnx", training_rows(300), network=network, epochs=1, learning_rate=0.3, holdout=0.0)
+    low, high = (model.predict_table(training_rows(300, seed=1))[name] for name in LEVELS)
+    assert (low <= high).all()
+    assert model.manifest.facts["export_difference"] <= 1e-5
+    assert np.isfinite(low).all()
