@@ -67,8 +67,8 @@ def learnable_rows():
 def counted_run(bench, here, monkeypatch):
     """Return a function that runs the project's pipeline in this process, and counts the trainings of LightGBM.
 
-    `run.fits` has the options and the number of rows of each, `run.tasks` what it was to learn. `run.fail(number, options, context)`, if set, is called before
-    each and may raise.
+    `run.fits` has the options and the number of rows of each, `run.tasks` what it was to learn. `run.fail(number, options, context)`, if set, is
+    called before each and may raise.
     The engine `here` makes the children, unless `run.debug` is set: then they run as `run --debug` lets them. `run.slots` run at once.
     `run.cancelled` is set when the first is cancelled: what it then does is up to `run.fail`.
     """

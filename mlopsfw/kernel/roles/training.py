@@ -138,7 +138,7 @@ class TrainingData(Protocol):
 
 
 Ability = Literal["weight", "valid", "seed", "derived", "quantiles"]
-"""What a trainer heeds: weights, validation rows (it reports `valid_…` metrics), the seed, derived columns, quantiles."""
+"""What a trainer heeds: weights, validation rows (it reports `valid_…` metrics), seed, derived columns, quantiles."""
 
 
 class Trainer(Protocol):
