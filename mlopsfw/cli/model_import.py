@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     help="A label value, in the order of the outputs: for a binary model first the negative one. May be repeated.",
 )
 @click.option(
+    "--logits", is_flag=True, help="The file answers with logits: they become probabilities, by a sigmoid or softmax."
+)
+@click.option(
     "--like",
     default="",
     metavar="data:/NAME",
@@ -57,6 +60,7 @@ def import_model(
         task=options["task"],
         target=options["target"],
         classes=options["classes"],
+        logits=options["logits"],
         like=options["like"],
         signature=options["signature"],
     )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.kernel.base.errors import BundleError, UnknownFormat, UsageError
+from mlopsfw.kernel.base.errors import AnswerMismatch, BundleError, UnknownFormat, UsageError
 from mlopsfw.models.bundle.files import check_content
 from mlopsfw.models.bundle.manifest import check_type
 from mlopsfw.models.bundle.onnxfile import check_onnx
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.bundle import Runtime
     from mlopsfw.kernel.roles.training import TrainedModel, TrainingTask
 
+LOGITS = "logits"
+"""The fact of a file whose user says that it answers with logits. A runtime makes probabilities of them, and removes it."""
 _LARGEST = 4 << 30
 _FORMATS = {"pt2": "onnx", "txt": "lightgbm", "lgb": "lightgbm", "json": "xgboost", "ubj": "xgboost", "xgb": "xgboost"}
 """What the suffixes of other tools' files stand for; another suffix is the format itself."""
@@ -69,10 +71,14 @@ def adopt(
         UsageError: What is not said cannot be read from the file either.
         BundleError: The file is not what it must be.
     """
-    runtime: Any = runtimes(next(iter(model.formats)))
+    form = next(iter(model.formats))
+    runtime: Any = runtimes(form)
     complete = getattr(runtime, "adopt", None)
     if complete is not None:
         task, model = complete(task, model, scratch)
+    if model.facts.get(LOGITS):
+        hint = "Name the classes of an ONNX file, such as --class no --class yes. Export other formats as ONNX."
+        raise UsageError(f"logits are those of an ONNX classifier, not of a {task.task} model as {form}", hint=hint)
     if not model.inputs:
         raise UsageError("the file does not say which columns the model reads", hint="Give a signature, or rows.")
     for column in model.inputs:
@@ -80,3 +86,13 @@ def adopt(
     if not task.task:
         raise UsageError("the file does not say what the model does", hint="Name its task, such as regression.")
     return task, msgspec.structs.replace(model, facts={"origin": "imported", **model.facts})
+
+
+def no_probabilities(error: AnswerMismatch, task: str, file: str) -> BundleError | None:
+    """Return the error for a classifier's file whose answers are numbers, but no probabilities; None where something else is wrong."""
+    if task not in ("binary", "multiclass") or not re.search(r" is (below 0|above 1|the sum of)", error.problem):
+        return None
+    hint = "If these are logits, import it with --logits (log_model: logits=True). Other scores need the task custom."
+    return BundleError(
+        f"{file} does not answer with probabilities: output {error.output!r}: {error.problem}", hint=hint
+    )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from mlopsfw.kernel.base.errors import UsageError
+from mlopsfw.kernel.base.errors import AnswerMismatch, UsageError
 from mlopsfw.kernel.base.ids import check_name, nearest
 from mlopsfw.kernel.base.lazy import lazy
 from mlopsfw.kernel.roles.bundle import Manifest, OutputColumn, SignatureColumn
@@ -35,6 +35,7 @@ class ModelFile(msgspec.Struct, frozen=True, kw_only=True):
     inputs: tuple[SignatureColumn, ...] = ()
     classes: tuple[str | int | bool, ...] = ()
     outputs: tuple[OutputColumn, ...] = ()
+    logits: bool = False
     metrics: Mapping[str, float] = {}
 
 
@@ -46,7 +47,7 @@ def make_bundle(project: Project, scratch: Path, model: ModelFile, rows: pl.Data
     """Make the bundle of a model file in `scratch / "bundle"`, and open it as a server would; return its task."""
     from mlopsfw.data.tables.handle import TableHandle
     from mlopsfw.kernel.roles.training import TrainedModel, TrainingTask
-    from mlopsfw.models.adoption import adopt, copied
+    from mlopsfw.models.adoption import LOGITS, adopt, copied, no_probabilities
 
     file = copied(model.file, model.format, scratch)
     trained = TrainedModel(
@@ -56,12 +57,16 @@ def make_bundle(project: Project, scratch: Path, model: ModelFile, rows: pl.Data
         classes=model.classes,
         outputs=model.outputs,
         metrics=model.metrics,
+        facts={LOGITS: True} if model.logits else {},
     )
     personal = {name: {"pii": True} for name in project.privacy.everywhere if name != model.target}
     task = TrainingTask(task=model.task, target=model.target, options=personal)
     task, trained = adopt(project.bundles.runtime, task, trained, scratch)
     folder = scratch / "bundle"
-    project.bundles.write(folder, trained, task, TableHandle.of(_rows(rows, trained.inputs)))
+    try:
+        project.bundles.write(folder, trained, task, TableHandle.of(_rows(rows, trained.inputs)))
+    except AnswerMismatch as error:
+        raise no_probabilities(error, task.task, file.name) or error from None
     project.bundles.open(folder)
     return task.task
 

@@ -31,6 +31,7 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
         task: The task's word.
         target: The label's column.
         classes: The label values in the order of the outputs, as texts.
+        logits: Whether it answers with logits, which become probabilities.
         like: Reference of the rows that it learned from.
         signature: A JSON file with its inputs, and its outputs if need be.
     """
@@ -39,6 +40,7 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     task: str = ""
     target: str = ""
     classes: tuple[str, ...] = ()
+    logits: bool = False
     like: str = ""
     signature: Path | None = None
 
@@ -75,6 +77,7 @@ def import_file(project: Project, path: Path, name: str, facts: ModelFacts, mess
         inputs=inputs,
         classes=tuple(map(_value, facts.classes)),
         outputs=signature.outputs,
+        logits=facts.logits,
     )
     rows = project.datasets.scan(facts.like) if facts.like else None
     params = {"path": path.name, **{key: getattr(facts, key) for key in ("like",) if getattr(facts, key)}}

@@ -157,6 +157,7 @@ class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as ru
         inputs: tuple[SignatureColumn, ...] = (),
         classes: tuple[str | int | bool, ...] = (),
         outputs: tuple[OutputColumn, ...] = (),
+        logits: bool = False,
         format: str = "",  # noqa: A002 - what it is
         metrics: Mapping[str, float] | None = None,
         message: str = "",
@@ -174,6 +175,7 @@ class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as ru
             inputs: The columns that a request has; by default those of `rows`, else what the file says.
             classes: The label values in the order of the outputs; for binary `(negative, positive)`.
             outputs: The model's outputs in order; by default those of the task.
+            logits: Whether a classifier answers with logits, as most modules of torch do: they become probabilities.
             format: The format; by default what the file's suffix stands for. A plugin loads it.
             metrics: The metrics of its evaluation.
             message: Why, for people.
@@ -197,6 +199,7 @@ class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as ru
             inputs=inputs,
             classes=classes,
             outputs=outputs,
+            logits=logits,
             metrics=metrics or {},
         )
         return registered_file(self._project, name, model, rows, run=self.id, message=message)

@@ -85,6 +85,8 @@ def completed(
         outputs = tuple(port.column(OutputColumn) for port in returns if port.dtype)
         return task, msgspec.structs.replace(model, outputs=outputs), None
     port = _answer(returns, word, len(model.classes), file)
+    if model.facts.get("logits") and word != "regression":
+        return task, model, port
     if word == "binary" and not port.is_scalar:
         return task, model, port
     if word == "multiclass" and port.dtype != "float32":
@@ -134,8 +136,15 @@ def _answer(returns: list[Port], word: str, classes: int, file: str) -> Port:
     )
 
 
-def with_answer(data: bytes, port: Port, word: str) -> bytes:
-    """Return the graph with one output, which is the task's: of two probabilities the second, or all as float32."""
+def with_answer(data: bytes, port: Port, word: str, *, logits: bool = False) -> bytes:
+    """Return the graph with one output, which is the task's: of two probabilities the second, or all as float32.
+
+    Args:
+        data: The graph.
+        port: Its output with the answer.
+        word: The task.
+        logits: Whether the answer is logits: a sigmoid makes a probability of a single one, else a softmax.
+    """
     if find_spec("onnx") is None:
         raise MissingExtra("an ONNX classifier with this output", "sklearn")
     import onnx
@@ -143,15 +152,22 @@ def with_answer(data: bytes, port: Port, word: str) -> bytes:
 
     model = onnx.load_model_from_string(data)
     graph, name = model.graph, TASK_OUTPUTS[word]
-    graph.node.append(helper.make_node("Cast", [port.name], ["mlopsfw.float32"], to=TensorProto.FLOAT))
-    if word == "binary":
+    shares = "mlopsfw.float32"
+    graph.node.append(helper.make_node("Cast", [port.name], [shares], to=TensorProto.FLOAT))
+    if logits:
+        kind, axis = ("Sigmoid", {}) if port.is_scalar else ("Softmax", {"axis": 1})
+        node = helper.make_node(kind, [shares], ["mlopsfw.probabilities"], **axis)  # type: ignore[arg-type]
+        graph.node.append(node)
+        shares = "mlopsfw.probabilities"
+    if word == "binary" and not port.is_scalar:
         second = helper.make_tensor("mlopsfw.second", TensorProto.INT64, [1], [1])
         graph.initializer.append(second)
-        graph.node.append(helper.make_node("Gather", ["mlopsfw.float32", "mlopsfw.second"], [name], axis=1))
+        graph.node.append(helper.make_node("Gather", [shares, "mlopsfw.second"], [name], axis=1))
     else:
-        graph.node.append(helper.make_node("Identity", ["mlopsfw.float32"], [name]))
+        graph.node.append(helper.make_node("Identity", [shares], [name]))
+    shape = [None, *port.shape] if port.is_scalar else [None, 1 if word == "binary" else None]
     del graph.output[:]
-    graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, 1 if word == "binary" else None]))
+    graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
     written: bytes = model.SerializeToString(deterministic=True)
     return written
 

@@ -69,7 +69,10 @@ class OnnxRuntime:
             model = _with_file(model, file)
         task, model, answer = completed(self._session(file.read_bytes(), file.name), _TYPES, task, model)
         if answer is not None:
-            model = _with_file(model, write(file, with_answer(file.read_bytes(), answer, task.task)))
+            logits = bool(model.facts.get("logits"))
+            model = _with_file(model, write(file, with_answer(file.read_bytes(), answer, task.task, logits=logits)))
+            facts = {name: value for name, value in model.facts.items() if name != "logits"}
+            model = msgspec.structs.replace(model, facts=facts | ({"probabilities": "of its logits"} if logits else {}))
         return task, model
 
     def _session(self, data: bytes, name: str) -> onnxruntime.InferenceSession:

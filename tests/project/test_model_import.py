@@ -101,6 +101,45 @@ def test_an_onnx_classifier_of_scikit_learn_gets_the_output_of_its_task(project,
     assert "make it one column of arrays" in refused.value.hint
 
 
+def logits_file(file: Path, width: int) -> np.ndarray:
+    """Write an ONNX file that answers with `width` logits for a row of `x`; return its weights."""
+    onnx = pytest.importorskip("onnx")
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    weights = np.array([[1.0, -1.0, 0.5], [2.0, 0.3, -1.0]], dtype=np.float32)[:, :width]
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["scores"])],
+        "logits",
+        [helper.make_tensor_value_info("x", kind, ["rows", 2])],
+        [helper.make_tensor_value_info("scores", kind, ["rows", width])],
+        [onnx.numpy_helper.from_array(weights, "w")],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), file)
+    return weights
+
+
+@pytest.mark.parametrize(("width", "classes"), [(1, ("no", "yes")), (2, ("no", "yes")), (3, ("a", "b", "c"))])
+def test_logits_are_refused_by_name_and_become_probabilities_where_they_are_declared(project, tmp_path, width, classes):
+    weights = logits_file(tmp_path / "net.onnx", width)
+    with pytest.raises(
+        BundleError, match=r"net\.onnx does not answer with probabilities: .* is (below 0|above 1)"
+    ) as refused:
+        import_file(project, tmp_path / "net.onnx", "delay", ModelFacts(classes=classes))
+    assert "--logits" in refused.value.hint
+    rows = pl.DataFrame({"x": MATRIX.astype(np.float32)})
+    task, found = imported(project, tmp_path / "net.onnx", rows, classes=classes, logits=True)
+    odds = np.exp(MATRIX @ weights)
+    shares = odds / odds.sum(axis=1, keepdims=True) if width > 1 else odds / (1 + odds)
+    assert task == ("multiclass" if width == 3 else "binary")
+    wanted = shares if width == 3 else shares[:, -1]
+    np.testing.assert_allclose(np.stack(found.tolist()), wanted, rtol=1e-4)
+
+
+def test_logits_of_what_is_no_onnx_classifier_are_refused(project, tmp_path):
+    logits_file(tmp_path / "net.onnx", 3)
+    with pytest.raises(UsageError, match="not of a custom model as onnx"):
+        import_file(project, tmp_path / "net.onnx", "delay", ModelFacts(logits=True))
+
+
 @pytest.fixture
 def export(tmp_path):
     """An export of torch 2.13: the sum of two inputs, for any number of rows."""
