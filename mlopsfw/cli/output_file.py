@@ -83,11 +83,11 @@ def write_file(file: Path, text: str) -> None:
 
 def write_frames(frames: Iterator[pl.DataFrame], out: Path | None) -> None:
     """Write rows to a file by its suffix and say how many, or print them as JSON lines."""
-    from mlopsfw.models.bundle.row_file import check_writable, write_rows
+    from mlopsfw.models.bundle.row_file import check_writable, json_lines, write_rows
 
     if out is not None:
         click.echo(f"{write_rows(frames, out)} rows in {out}")
         return
     for frame in frames:
         check_writable(frame.schema, None)
-        document(frame.write_ndjson(), nl=False)
+        document(json_lines(frame), nl=False)

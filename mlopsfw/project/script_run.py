@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -115,9 +116,8 @@ class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as ru
         self._log.log(name, value, step)
 
     def log_metrics(self, metrics: Mapping[str, SupportsFloat], step: float | None = None) -> None:
-        """Record several metrics of one step."""
-        for name, value in metrics.items():
-            self.log_metric(name, value, step)
+        """Record several metrics of one step, or none of them if one cannot be kept."""
+        self._log.log_all(metrics, step)
 
     def log_artifact(self, value: Any, name: str = "") -> Artifact:
         """Keep a value with this run, as `runs:/ID/NAME`.
@@ -137,7 +137,7 @@ class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as ru
         if not name:
             kind = type(value).__name__
             raise UsageError(f"an artifact of type {kind} needs a name", hint='Write log_artifact(value, "name").')
-        if "/" in name or not is_reference(f"runs:/{self.id}/{name}"):
+        if not isinstance(name, str) or "/" in name or not is_reference(f"runs:/{self.id}/{name}"):
             raise UsageError(
                 f"an artifact cannot be called {name!r}",
                 hint='Begin with a letter or digit; spaces and . , + = @ ( ) [ ] ~ - _ may follow: log_artifact(value, "name").',
@@ -256,12 +256,25 @@ def _outcome(error: BaseException | None, root: Path, seconds: float) -> RunFini
 
 
 def checked_params(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return parameters as JSON values. Raise `UsageError` for a name, `DataError` for a value that cannot be kept."""
+    """Return parameters as JSON values; infinity and NaN as texts such as "inf", as events have them.
+
+    Raise `UsageError` for a name or for what is no mapping, `DataError` for a value that cannot be kept.
+    """
+    if not isinstance(params, Mapping):
+        raise UsageError(f"parameters are names with values, not {params!r}", hint='Write log_params({"rate": 0.1}).')
     for name in params:
         if not isinstance(name, str) or not name.strip() or not name.isprintable():
             raise UsageError(f"a parameter cannot be called {name!r}", hint='Write log_param("rate", 0.1).')
-    plain: dict[str, Any] = canonical.decode(canonical.encode(dict(params), "params"))
+    plain: dict[str, Any] = _finite(canonical.decode(canonical.encode(dict(params), "params")))
     return plain
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_finite(each) for each in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _of_current(method: Callable[Concatenate[start_run, P], T]) -> Callable[P, T]:

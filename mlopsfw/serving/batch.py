@@ -16,7 +16,6 @@ from mlopsfw.serving.recorder import EVENT_TIME
 
 if TYPE_CHECKING:
     import polars as pl
-    import pyarrow as pa
 
     from mlopsfw.data.intake.formats import Formats
     from mlopsfw.data.intake.inferred import InferredFile
@@ -157,22 +156,19 @@ class _Requests:
         self.ended = True
 
     def _frames(self) -> Iterator[pl.DataFrame]:
+        from mlopsfw.data.intake.inferred import as_frame
+
         for batch in self._source.batches():
-            yield from (rows for rows in _frame(batch).iter_slices(_ROWS) if rows.height)
-
-
-def _frame(batch: pa.RecordBatch) -> pl.DataFrame:
-    import polars as pl
-
-    return pl.DataFrame(batch).with_columns(pl.col(pl.Null).cast(pl.String))  # as a dataset reads such a column
+            yield from (rows for rows in as_frame(batch).iter_slices(_ROWS) if rows.height)
 
 
 def _empty(source: InferredFile, manifest: Manifest, extras: Extras) -> pl.DataFrame:
     """Return the columns that the answer will have. Raise `SignatureMismatch` where the file lacks one that the model takes."""
+    from mlopsfw.data.intake.inferred import as_frame
     from mlopsfw.models.bundle.scoring import added_names, check_names, extra_names
 
     with contextlib.closing(source.batches()) as batches:
-        rows = _frame(next(batches)).clear()
+        rows = as_frame(next(batches)).clear()
     check_names(rows.columns, (PREDICTION_ID, *added_names(manifest), *extra_names(manifest, extras)))
     missing = [column.name for column in manifest.inputs if column.name not in rows.columns]
     if missing:

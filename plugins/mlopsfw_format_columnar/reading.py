@@ -23,6 +23,9 @@ _MEDIA_TYPES = {
 }
 
 
+_LONG = "Arrow has no such integers. Write the column as text or as decimals: in Polars, pl.col(NAME).cast(pl.String)."
+
+
 class Columnar:
     """Reads files of one kind.
 
@@ -64,4 +67,5 @@ def _readable(path: Path, kind: str) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowKeyError, OSError) as error:
-        raise DataError(f"{path} cannot be read as {kind}: {error}") from None
+        hint = _LONG if "more than 64 bits" in str(error) else ""
+        raise DataError(f"{path} cannot be read as {kind}: {error}", hint=hint) from None

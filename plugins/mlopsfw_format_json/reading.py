@@ -29,6 +29,7 @@ class JsonLines:
         """Yield the rows, as `mlopsfw.roles.Format` has it."""
         path, options = request.path, request.options
         texts = {name for name, kind in (options.expected | options.types).items() if kind == "string"}
+        keys = set(options.key) - options.types.keys()
         if request.rejects is not None:
-            return tolerant.read_jsonl(path, options.max_ratio, request.rejects, texts)
-        return strict.read_jsonl(path, options.max_ratio, request.schema, texts)
+            return tolerant.read_jsonl(path, options.max_ratio, request.rejects, texts, keys)
+        return strict.read_jsonl(path, options.max_ratio, request.schema, texts, keys)

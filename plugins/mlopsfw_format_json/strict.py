@@ -22,7 +22,7 @@ _BLOCK = 4 << 20  # bytes, and those of the longest line
 
 
 def read_jsonl(
-    path: Path, max_ratio: float, known: pa.Schema | None, as_text: Collection[str] = ()
+    path: Path, max_ratio: float, known: pa.Schema | None, as_text: Collection[str] = (), keys: Collection[str] = ()
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of a file with one JSON object per line.
 
@@ -31,6 +31,7 @@ def read_jsonl(
         max_ratio: An archive may unpack to so many times its size.
         known: Its columns, learnt from an earlier `WrongSchema`.
         as_text: Fields whose texts stay texts although they look like times.
+        keys: Fields that identify rows: their numbers keep all digits, or are errors.
 
     Raises:
         WrongSchema: A field shows up, or turns from null to something, further on; read it again with the error's schema.
@@ -40,24 +41,24 @@ def read_jsonl(
 
     try:
         try:
-            yield from _batches(path, max_ratio, known, as_text)
+            yield from _batches(path, max_ratio, known, as_text, keys)
         except pa.ArrowInvalid as error:
             if known is None:
                 raise WrongSchema(f"{path}: {error}", path, columns_of(_texts(path, max_ratio), as_text)) from None
             raise
     except pa.ArrowInvalid as error:
-        raise _explain(path, max_ratio, str(error)) from None
+        raise _explain(path, max_ratio, str(error), keys) from None
 
 
 def _batches(
-    path: Path, max_ratio: float, known: pa.Schema | None, as_text: Collection[str]
+    path: Path, max_ratio: float, known: pa.Schema | None, as_text: Collection[str], keys: Collection[str]
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows, in the columns of the first block where they are not known."""
     texts = _texts(path, max_ratio)
     first = next(texts)
     schema = known or fields(first, as_text)
     yield columns_alone(schema)
-    for table in in_order(lambda block: parsed(block, schema), itertools.chain((first,), texts)):
+    for table in in_order(lambda block: parsed(block, schema, keys), itertools.chain((first,), texts)):
         yield from table.to_batches()
 
 
@@ -157,15 +158,16 @@ def fields(block: bytes, as_text: Collection[str] = ()) -> pa.Schema:
     return schema
 
 
-def parsed(block: bytes, schema: pa.Schema) -> pa.Table:
+def parsed(block: bytes, schema: pa.Schema, keys: Collection[str] = ()) -> pa.Table:
     """Return the rows of a block of lines, in the columns of `schema`, decimals as texts.
 
     Raises:
         ArrowInvalid: It has a field that is not in `schema` or not of its type, text that is not UTF-8, lines that are not one
-            object each, or whole numbers of more digits than their column keeps.
+            object each, or whole numbers or `keys` of more digits than their column keeps.
     """
     table = _read(block, schema)
     jsonwhole.check_kept(table, block)
+    jsonwhole.check_keys(table, block, keys)
     return jsonwhole.as_texts(table)
 
 
@@ -189,7 +191,7 @@ def _read(block: bytes, schema: pa.Schema | None) -> pa.Table:
     return table
 
 
-def _explain(path: Path, max_ratio: float, message: str) -> DataError:
+def _explain(path: Path, max_ratio: float, message: str, keys: Collection[str]) -> DataError:
     """Return the error with the first line that is to blame."""
     kinds: dict[str, tuple[str, int]] = {}
     with open_bytes(path, max_ratio) as raw:
@@ -204,13 +206,15 @@ def _explain(path: Path, max_ratio: float, message: str) -> DataError:
             row = msgspec.json.decode(data)
             if found := _clash(row, kinds, line):
                 return DataError(f"{path}:{line}: {found}", hint="Give each field one type.")
-    return _explain_long(path, max_ratio) or DataError(f"{path}: {message}")
+    return _explain_long(path, max_ratio, keys) or DataError(f"{path}: {message}")
 
 
-def _explain_long(path: Path, max_ratio: float) -> DataError | None:
-    """Return the error of the first line with too long a whole number, if there is one."""
+def _explain_long(path: Path, max_ratio: float, keys: Collection[str]) -> DataError | None:
+    """Return the error of the first line with too long a whole number or key, if there is one."""
     with open_bytes(path, max_ratio) as raw:
         for line, data in enumerate(raw, 1):
+            if reason := jsonwhole.describe_long_key(data, keys):
+                return DataError(f"{path}:{line}: {reason}", hint=jsonwhole.HINT)
             for field, number in jsonwhole.numbers_of(data):
                 if isinstance(number, int) and jsonwhole.is_long(number):
                     return DataError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,11 +27,16 @@ _FIRST = 16 << 20  # bytes from which the columns are learnt
 Line = tuple[int, bytes]
 """Its number in the file, and its text."""
 
+Parse = Callable[[bytes], "pa.Table"]
+
 
 def read_jsonl(
-    path: Path, max_ratio: float, rejects: RejectSink, as_text: Collection[str] = ()
+    path: Path, max_ratio: float, rejects: RejectSink, as_text: Collection[str] = (), keys: Collection[str] = ()
 ) -> Iterator[pa.RecordBatch]:
-    """Yield the good lines of a file as rows and set the others aside. Fields are those of the first 16 MB, `as_text` among them as for `fields`."""
+    """Yield the good lines of a file as rows and set the others aside. Fields are those of the first 16 MB, `as_text` among them as for `fields`.
+
+    The numbers of `keys` keep all digits, or their lines are set aside.
+    """
     import pyarrow as pa
 
     cut = blocks(path, max_ratio)
@@ -41,7 +46,7 @@ def read_jsonl(
 
     def read(block: bytes) -> tuple[bytes, pa.Table | None]:
         try:
-            return block, parsed(block, schema) if block.strip() else as_texts(schema.empty_table())
+            return block, parsed(block, schema, keys) if block.strip() else as_texts(schema.empty_table())
         except pa.ArrowInvalid:
             return block, None
 
@@ -50,7 +55,7 @@ def read_jsonl(
         if table is not None:
             yield from table.to_batches()
         else:
-            yield from _sifted(path, block, passed, schema, rejects)
+            yield from _sifted(path, block, passed, rejects, lambda lines: parsed(lines, schema, keys))
         passed += block.count(b"\n")
 
 
@@ -86,7 +91,7 @@ def _learnt(path: Path, texts: Sequence[bytes], as_text: Collection[str]) -> pa.
         ) from None
 
 
-def _sifted(path: Path, block: bytes, passed: int, schema: pa.Schema, rejects: RejectSink) -> Iterator[pa.RecordBatch]:
+def _sifted(path: Path, block: bytes, passed: int, rejects: RejectSink, parse: Parse) -> Iterator[pa.RecordBatch]:
     """Yield the good lines of a block, which `passed` lines come before, and set the others aside."""
     objects: list[Line] = []
     for number, line in enumerate(block.split(b"\n"), passed + 1):
@@ -96,27 +101,27 @@ def _sifted(path: Path, block: bytes, passed: int, schema: pa.Schema, rejects: R
             _set_aside(path, (number, line), reason, rejects)
         else:
             objects.append((number, line))
-    yield from _fitting(path, objects, schema, rejects)
+    yield from _fitting(path, objects, rejects, parse)
 
 
 def _set_aside(path: Path, line: Line, reason: str, rejects: RejectSink) -> None:
     rejects.add(path.name, line[0], reason, line[1].decode(errors="backslashreplace").rstrip("\r"))
 
 
-def _fitting(path: Path, lines: Sequence[Line], schema: pa.Schema, rejects: RejectSink) -> Iterator[pa.RecordBatch]:
-    """Yield `lines` as rows of `schema`, halved until each one that does not fit is found."""
+def _fitting(path: Path, lines: Sequence[Line], rejects: RejectSink, parse: Parse) -> Iterator[pa.RecordBatch]:
+    """Yield `lines` as the rows that `parse` makes of them, halved until each one that does not fit is found."""
     import pyarrow as pa
 
     if not lines:
         return
     try:
-        table = parsed(b"\n".join(line for _, line in lines), schema)
+        table = parse(b"\n".join(line for _, line in lines))
     except pa.ArrowInvalid as error:
         if len(lines) == 1:
             _set_aside(path, lines[0], str(error).removeprefix("JSON parse error: "), rejects)
             return
         half = len(lines) // 2
-        yield from _fitting(path, lines[:half], schema, rejects)
-        yield from _fitting(path, lines[half:], schema, rejects)
+        yield from _fitting(path, lines[:half], rejects, parse)
+        yield from _fitting(path, lines[half:], rejects, parse)
         return
     yield from table.to_batches()

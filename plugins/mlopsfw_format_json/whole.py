@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _INT64 = 1 << 63
+_WRITTEN = 17  # digits at most that a float64 needs
 _SHOWN = 40  # digits of a number in a message
 HINT = "Write such numbers as text, in quotes."
 
@@ -61,6 +62,39 @@ def check_kept(table: pa.Table, block: bytes) -> None:
         for path, field in fields_of(block).items():
             if path in floats and field.long is not None:
                 raise pa.ArrowInvalid(describe_long_number(path, field.long))
+
+
+def check_keys(table: pa.Table, block: bytes, keys: Collection[str]) -> None:
+    """Raise `ArrowInvalid` where a key is a fraction with more digits than a float64 keeps: two keys would become one."""
+    import pyarrow as pa
+
+    names = [
+        name for name in keys if name in table.column_names and pa.types.is_floating(table.schema.field(name).type)
+    ]
+    for line in block.split(b"\n") if names else ():
+        if reason := describe_long_key(line, names):
+            raise pa.ArrowInvalid(reason)
+
+
+def describe_long_key(line: bytes, names: Collection[str]) -> str:
+    """Return what is wrong with the keys of a line; empty if a float64 keeps each of them."""
+    try:
+        row = json.loads(line, parse_float=Decimal)
+    except (ValueError, ArithmeticError, RecursionError):  # Arrow's reader says what is wrong with it
+        return ""
+    for name in names if isinstance(row, dict) else ():
+        key = row.get(name)
+        if isinstance(key, Decimal) and _is_shortened(key):
+            return (
+                f"field {name!r} is a key and holds {str(key)[:_SHOWN]}, which has more digits than a number can keep"
+            )
+    return ""
+
+
+def _is_shortened(key: Decimal) -> bool:
+    """Return whether a float64 is another number. Up to 17 digits, a float64 may have been written so."""
+    whole = key == key.to_integral_value()
+    return (whole or len(key.as_tuple().digits) > _WRITTEN) and Decimal(repr(float(key))) != key
 
 
 def as_texts(table: pa.Table) -> pa.Table:

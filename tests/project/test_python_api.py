@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from contextvars import copy_context
@@ -176,6 +177,9 @@ def test_a_model_file_that_cannot_serve_is_refused_with_the_reason(project, mode
         (lambda run: run.log_params({"x\n": 1}), UsageError),
         (lambda run: run.log_artifact(ROWS), UsageError),
         (lambda run: run.log_artifact(ROWS, "a/b"), UsageError),
+        (lambda run: run.log_artifact(ROWS, 5), UsageError),
+        (lambda run: run.log_params(None), UsageError),
+        (lambda run: run.log_metrics([1]), UsageError),
         (lambda run: run.log_artifact("missing.txt"), DataError),
         (lambda run: run.log_artifact(object(), "x"), DataError),
     ],
@@ -187,6 +191,21 @@ def test_what_cannot_be_kept_is_refused_and_the_run_goes_on(project, call, error
         run.log_param("x", 1)
     view = project.runs.get(run.id)
     assert (view.status, view.params, view.artifacts) == ("done", {"x": 1}, {})
+
+
+def test_infinity_and_no_number_among_parameters_are_not_missing(project):
+    with mlopsfw.start_run(project=project) as run:
+        run.log_params({"a": math.nan, "b": [math.inf, {"c": -math.inf}], "d": None})
+    assert project.runs.get(run.id).params == {"a": "nan", "b": ["inf", {"c": "-inf"}], "d": None}
+
+
+def test_of_several_metrics_all_are_recorded_or_none(project):
+    with mlopsfw.start_run(project=project) as run:
+        with pytest.raises(UsageError, match="the value of 'b' is no number"):
+            run.log_metrics({"a": 1, "b": "x"})
+        with pytest.raises(UsageError, match="the value of 'b' is no number"):
+            mlopsfw.log_metrics({"a": 1, "b": "x"})
+    assert not project.runs.get(run.id).metrics
 
 
 @pytest.mark.parametrize("model", [object(), {"weights": 1}, None, 3, b"model.onnx"])

@@ -14,16 +14,19 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from mlopsfw.data.intake.paths import SourceFile
 from mlopsfw.data.intake.type_inference import BadValue, Guesses, WrongType
 from mlopsfw.data.tables import exact
-from mlopsfw.data.tables.declared import null_texts
+from mlopsfw.data.tables.declared import null_texts, text_hint
+from mlopsfw.data.tables.logical import decoded
 from mlopsfw.kernel.base.errors import DataError, UsageError
 
 if TYPE_CHECKING:
+    import polars as pl
     import pyarrow as pa
 
     from mlopsfw.data.intake.formats import Formats
     from mlopsfw.kernel.roles.reading import ReadOptions, TextFormat
 
 _LOOKED_AT = 1_000  # rows that tell whether a column of text is one of numbers
+_DIGITS = 38  # of a decimal, at most
 _FEW = 50  # different values up to which texts are compared one by one, whatever they are
 
 Taken = TypeVar("Taken")
@@ -142,3 +145,29 @@ def table_of(batches: Iterator[pa.RecordBatch]) -> pa.Table:
     import pyarrow as pa
 
     return pa.Table.from_batches(list(batches))
+
+
+def as_frame(rows: pa.Table | pa.RecordBatch) -> pl.DataFrame:
+    """Return rows as a frame, with texts in a column without values, as a dataset reads it. Raise `DataError` for a type that Polars lacks."""
+    import polars as pl
+
+    names = rows.schema.names
+    columns = {name: _known_to_polars(rows.column(name), name) for name in names}
+    return pl.DataFrame(columns, schema=names).with_columns(pl.col(pl.Null).cast(pl.String))
+
+
+def _known_to_polars(values: pa.Array | pa.ChunkedArray, name: str) -> pa.Array | pa.ChunkedArray:
+    import pyarrow as pa
+    import pyarrow.types as t
+
+    if t.is_run_end_encoded(values.type):
+        chunks = values.chunks if isinstance(values, pa.ChunkedArray) else [values]
+        return pa.chunked_array(map(decoded, chunks), values.type.value_type)
+    try:
+        if t.is_decimal256(values.type):
+            return values.cast(pa.decimal128(_DIGITS, values.type.scale))
+        if not t.is_interval(values.type) and not t.is_union(values.type):
+            return values
+    except pa.ArrowInvalid:  # more digits
+        pass
+    raise DataError(f"column {name!r}: values of type {values.type} cannot be read", hint=text_hint(name))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlopsfw.data.tables import exact
-from mlopsfw.data.tables.declared import is_micro, truncation_hint
+from mlopsfw.data.tables.declared import is_micro, text_hint, truncation_hint
 from mlopsfw.data.tables.logical import decoded, logical_type
 from mlopsfw.kernel.base.errors import DataError
 
@@ -73,7 +73,7 @@ def stored_type(kind: pa.DataType, column: str) -> pa.DataType:
     if scalar is None:
         raise DataError(
             f"column {column!r}: type {kind} cannot be stored in a table",
-            hint="Cast it first: durations to whole microseconds, times of day to seconds or text.",
+            hint=text_hint(column, is_length=t.is_duration(kind)),
         )
     return scalar
 
@@ -82,6 +82,10 @@ def _nested(kind: pa.DataType, column: str) -> pa.DataType:
     import pyarrow as pa
     import pyarrow.types as t
 
+    if t.is_struct(kind) and not kind.num_fields:
+        raise DataError(
+            f"column {column!r}: objects without fields cannot be stored in a table", hint=text_hint(column)
+        )
     if t.is_struct(kind):
         return pa.struct([pa.field(f.name, stored_type(f.type, f"{column}.{f.name}")) for f in kind])
     if t.is_map(kind):

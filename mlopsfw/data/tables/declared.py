@@ -6,6 +6,7 @@ an error. Nothing is rounded, and no number becomes a time. A time declared in m
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -25,6 +26,10 @@ Cast = Callable[["pa.Array", "pa.DataType"], "pa.Array"]
 
 _FINER = r"^(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\.\d{6})\d+((?:Z|[+-]\d\d(?::?\d\d)?)?)$"
 """A time with digits below a microsecond."""
+
+
+_PLACES = {"s": 0, "ms": 3, "us": 6, "ns": 9}
+"""Digits of a second, by unit."""
 
 
 class TooManyBad(Exception):
@@ -51,6 +56,13 @@ def truncation_hint(column: str, kind: str) -> str:
         f'A table keeps microseconds. Pass --type "{column}={kind}" to drop the digits below, '
         f"or keep the text (--type {column}=string)."
     )
+
+
+def text_hint(column: str, *, is_length: bool = False) -> str:
+    """Return how to load a column of a type that no table holds; `column` may name a field within it, `a.b`."""
+    name = column.partition(".")[0]
+    numbers = f", or whole microseconds (--type {name}=int64)" if is_length and name == column else ""
+    return f"Load it as text (--type {name}=string){numbers}."
 
 
 def is_finer(text: str) -> bool:
@@ -123,6 +135,12 @@ def _as_type(values: pa.Array, kind: pa.DataType, null: Sequence[str], bad: dict
         return values
     if t.is_temporal(values.type) and t.is_temporal(kind):
         return _moments(values, kind, bad, most)
+    if t.is_duration(values.type):
+        if _is_text(kind):
+            return _clock_texts(values).cast(kind)
+        values = cast_each(values, pa.duration("us"), bad, most).cast(pa.int64())
+    if t.is_nested(values.type) and _is_text(kind):
+        return _as_json(values).cast(kind)
     is_direct = _is_text(values.type) or t.is_nested(values.type)
     if t.is_floating(kind) and (t.is_integer(values.type) or t.is_floating(values.type)):
         is_direct = True
@@ -130,6 +148,30 @@ def _as_type(values: pa.Array, kind: pa.DataType, null: Sequence[str], bad: dict
     if _is_text(texts.type) and not _is_text(kind):
         texts = without_texts(pc.utf8_trim_whitespace(texts), null_texts(null))
     return cast_each(texts, kind, bad, most, cast_texts if _is_text(texts.type) else None)
+
+
+def _as_json(values: pa.Array) -> pa.Array:
+    """Return lists and objects as JSON texts."""
+    import pyarrow as pa
+
+    rows = values.to_pylist()
+    return pa.array(
+        [None if row is None else json.dumps(row, default=str, ensure_ascii=False) for row in rows], pa.string()
+    )
+
+
+def _clock_texts(values: pa.Array) -> pa.Array:
+    """Return lengths of time as texts: 30:00:00, -0:00:00.500000."""
+    import pyarrow as pa
+
+    places = _PLACES[values.type.unit]
+
+    def text(units: int) -> str:
+        seconds, fraction = divmod(abs(units), 10**places)
+        clock = f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+        return "-" * (units < 0) + clock + (f".{fraction:0{places}}" if fraction else "")
+
+    return pa.array([None if each is None else text(each) for each in values.cast(pa.int64()).to_pylist()], pa.string())
 
 
 def cast_each(  # noqa: PLR0917 - of the recursion

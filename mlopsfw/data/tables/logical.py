@@ -97,7 +97,31 @@ def decoded(values: pa.Array) -> pa.Array:
         elif t.is_binary_view(values.type):
             values = values.cast(_arrow().large_binary())
         else:
-            return values
+            return _decoded_within(values) if _is_coded_within(values.type) else values
+
+
+def _is_coded_within(kind: pa.DataType) -> bool:
+    """Return whether objects or lists hold categories, whose texts few kernels take."""
+    import pyarrow.types as t
+
+    if t.is_struct(kind):
+        return any(t.is_dictionary(field.type) or _is_coded_within(field.type) for field in kind)
+    if t.is_list(kind) or t.is_large_list(kind) or t.is_fixed_size_list(kind):
+        return bool(t.is_dictionary(kind.value_type)) or _is_coded_within(kind.value_type)
+    return False
+
+
+def _decoded_within(values: pa.Array) -> pa.Array:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.types as t
+
+    if t.is_struct(values.type):
+        columns = [decoded(values.field(index)) for index in range(values.type.num_fields)]
+        return pa.StructArray.from_arrays(columns, names=[field.name for field in values.type], mask=values.is_null())
+    lengths = pc.list_value_length(values).fill_null(0).cast(pa.int64())
+    offsets = pa.concat_arrays([pa.array([0], pa.int64()), pc.cumulative_sum(lengths)])
+    return pa.LargeListArray.from_arrays(offsets, decoded(values.flatten()), mask=values.is_null())
 
 
 def column_sums(kind: pa.DataType) -> ColumnSums:

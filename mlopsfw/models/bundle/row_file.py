@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -97,7 +98,29 @@ def _without_formulas(frame: pl.DataFrame) -> pl.DataFrame:
 
 @contextlib.contextmanager
 def _json_lines(out: BinaryIO, _first: pl.DataFrame) -> Iterator[Callable[[pl.DataFrame], object]]:
-    yield lambda frame: frame.write_ndjson(out)
+    yield lambda frame: out.write(json_lines(frame).encode())
+
+
+def json_lines(frame: pl.DataFrame) -> str:
+    """Return rows as JSON lines. Infinity and NaN are texts such as "inf": JSON has no such numbers, and null means a missing value."""
+    text = frame.write_ndjson()
+    odd = {name: frame[name].is_finite().not_().arg_true() for name, kind in frame.schema.items() if kind.is_float()}
+    if not any(map(len, odd.values())):
+        return text
+    lines = text.splitlines()
+    for row in sorted({row for rows in odd.values() for row in rows}):
+        values = {name: str(frame[name][row]) for name, rows in odd.items() if row in rows}
+        lines[row] = json.dumps(json.loads(lines[row]) | values, ensure_ascii=False, separators=(",", ":"))
+    return "\n".join(lines) + "\n"
+
+
+def _fits_parquet(kind: pl.DataType) -> bool:
+    import polars as pl
+
+    if isinstance(kind, pl.Struct):
+        return bool(kind.fields) and all(_fits_parquet(field.dtype) for field in kind.fields)  # type: ignore[arg-type]  # a type, as those of a file
+    inner = getattr(kind, "inner", None)
+    return _fits_parquet(inner) if inner is not None else not isinstance(kind, pl.Object)
 
 
 def _fits_csv(kind: pl.DataType) -> bool:
@@ -117,7 +140,7 @@ def _fits_json(kind: pl.DataType) -> bool:
 
 _JSON = _Writer(_json_lines, _fits_json)
 _WRITERS = {
-    ".parquet": _Writer(_parquet, lambda _kind: True),
+    ".parquet": _Writer(_parquet, _fits_parquet),
     ".csv": _Writer(_csv, _fits_csv),
     ".jsonl": _JSON,
     ".ndjson": _JSON,

@@ -174,6 +174,8 @@ def request_values(series: pl.Series, column: SignatureColumn) -> list[Any]:
         return series.dt.to_string(f"%Y-%m-%dT%H:%M:%S%.f{zone}").to_list()
     if column.type == "date" and series.dtype.is_temporal():
         return series.dt.to_string("%Y-%m-%d").to_list()
+    if column.type in {"number", "integer"} and series.dtype.is_decimal():
+        return [None if value is None else int(value) if value == int(value) else float(value) for value in series]
     return series.to_list()
 
 
@@ -206,13 +208,10 @@ def read_rows(formats: Formats, file: Path, options: ReadOptions | None = None, 
     Raises:
         DataError: It cannot be read (with the line, if it has lines), or its suffix names no known format.
     """
-    import polars as pl
-
-    from mlopsfw.data.intake.inferred import InferredFile, table_of
+    from mlopsfw.data.intake.inferred import InferredFile, as_frame, table_of
     from mlopsfw.kernel.roles.reading import ReadOptions
 
-    table = InferredFile(formats, file, options or ReadOptions(), sheet).take(table_of)
-    return pl.DataFrame(table).with_columns(pl.col(pl.Null).cast(pl.String))  # as a dataset reads such a column
+    return as_frame(InferredFile(formats, file, options or ReadOptions(), sheet).take(table_of))
 
 
 def as_declared(formats: Formats, file: Path, options: ReadOptions, kinds: Mapping[str, str]) -> ReadOptions:

@@ -93,9 +93,23 @@ class MetricLog:
             UsageError: Name, value or step cannot be kept; nothing is appended then.
             StorageFull: The disk has no room for it. What was logged before is kept.
         """
+        self._append(self._encoded(name, value, step))
+
+    def log_all(self, metrics: Mapping[str, SupportsFloat], step: float | None = None) -> None:
+        """Append several numbers of one step, or none of them. Raises as `log`."""
+        if not isinstance(metrics, Mapping):
+            raise UsageError(
+                f"log_metrics: metrics are names with numbers, not {metrics!r}",
+                hint='Write log_metrics({"loss": 0.1}).',
+            )
+        self._append(b"".join([self._encoded(name, value, step) for name, value in metrics.items()]))
+
+    def _encoded(self, name: str, value: SupportsFloat, step: float | None) -> bytes:
         number = value if type(value) is float else _number(value, name)
         kept = number if math.isfinite(number) else str(number)
-        line = _line(Metric(_name(name), kept, step if step is None else _step(step, name), time.time(), self.source))
+        return _line(Metric(_name(name), kept, step if step is None else _step(step, name), time.time(), self.source))
+
+    def _append(self, line: bytes) -> None:
         try:
             with self._lock:
                 if self._descriptor < 0:
@@ -272,9 +286,7 @@ def log_metric(name: str, value: SupportsFloat, step: float | None = None) -> No
 
 def log_metrics(metrics: Mapping[str, SupportsFloat], step: float | None = None) -> None:
     """Record several metrics of one step, as `log_metric` does."""
-    log = _open_log("log_metrics")
-    for name, value in metrics.items():
-        log.log(name, value, step)
+    _open_log("log_metrics").log_all(metrics, step)
 
 
 def _open_log(function: str) -> MetricLog:

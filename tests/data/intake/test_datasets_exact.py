@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import xlsxwriter
 from hypothesis import HealthCheck, given, settings
@@ -177,6 +179,57 @@ def test_numbers_that_a_float_keeps_stay_numbers_in_json(add):
 def test_a_json_key_past_int64_does_not_collapse(add):
     text = lines(*(f'{{"a": {number}}}' for number in LONG))
     assert add(text, "x.jsonl", Change(mode="upsert", key=("a",)))["a"].to_list() == LONG
+
+
+@pytest.mark.parametrize("keys", [["0.1234567890123456789", "0.1234567890123456788"], ["9007199254740993.0", "0.5"]])
+def test_a_json_key_of_more_digits_than_a_number_keeps_does_not_collapse(add, keys):
+    text = lines('{"a": 1.5}', *(f'{{"a": {key}}}' for key in keys))
+    with pytest.raises(DataError, match=r"x\.jsonl:2: field 'a' is a key and holds .* more digits") as caught:
+        add(text, "x.jsonl", Change(mode="upsert", key=("a",)))
+    assert "in quotes" in caught.value.hint
+    good = [1.5, *(float(key) for key in keys if len(key) < 5)]
+    assert add(text, "x.jsonl", Change(mode="upsert", key=("a",), max_bad=0.9))["a"].to_list() == good
+
+
+def test_json_keys_as_programs_write_them_are_taken(add):
+    keys = [0.1, 1 / 3, 1e-7, 1e22, 123456.789, 0.5]
+    text = lines(*(f'{{"a": {key!r}}}' for key in keys), '{"a": 0.10000000000000001}')
+    assert add(text, "x.jsonl", Change(mode="upsert", key=("a",)))["a"].sort().to_list() == sorted(keys)
+
+
+LENGTHS = pa.array([timedelta(hours=30), timedelta(milliseconds=-500), None], pa.duration("us"))
+
+
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+def test_lengths_of_time_have_one_value_in_every_unit(project, tmp_path, unit):
+    pq.write_table(pa.table({"t": LENGTHS.cast(pa.duration(unit))}), tmp_path / "x.parquet")
+    for kind, wanted in (("int64", [108_000_000_000, -500_000, None]), ("string", ["30:00:00", "-0:00:00.5", None])):
+        version = project.datasets.add("d", [tmp_path / "x.parquet"], csv=ReadOptions(types={"t": kind}))
+        found = project.datasets.scan(version).collect()["t"].to_list()
+        assert [each.rstrip("0") if each and "." in str(each) else each for each in found] == wanted
+    with pytest.raises(DataError, match="cannot be stored") as caught:
+        project.datasets.add("d", [tmp_path / "x.parquet"])
+    assert "--type t=string), or whole microseconds (--type t=int64)" in caught.value.hint
+
+
+@pytest.mark.parametrize("value", ["{}", '{"b": {}}', "[{}]"])
+def test_objects_without_fields_are_refused_with_the_way_out(add, value):
+    text = lines(f'{{"a": {value}, "n": 1}}')
+    with pytest.raises(DataError, match="objects without fields") as caught:
+        add(text, "x.jsonl")
+    assert "--type a=string" in caught.value.hint
+    assert json.loads(add(text, "x.jsonl", types={"a": "string"})["a"][0]) == json.loads(value)
+
+
+def test_categories_within_lists_and_objects_are_read_from_an_arrow_file(project, tmp_path):
+    kind = pl.Categorical()
+    rows = pl.DataFrame(
+        {"l": [["a"], None, ["b", "a"], []], "o": [{"c": "x"}, None, {"c": None}, {"c": "y"}]},
+        schema={"l": pl.List(kind), "o": pl.Struct({"c": kind})},
+    )
+    rows.write_ipc(tmp_path / "x.arrow")
+    version = project.datasets.add("d", [tmp_path / "x.arrow"])
+    assert project.datasets.scan(version).collect().rows() == rows.rows()
 
 
 def write_book(path, rows):

@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save
@@ -347,6 +348,24 @@ def test_no_text_of_a_written_csv_is_a_formula_and_other_files_hold_texts_as_the
         assert found["n"].to_list() == rows["n"].to_list()
 
 
+def test_json_lines_tell_infinity_and_no_number_from_a_missing_value(tmp_path):
+    rows = pl.DataFrame({"x": [1.5, float("inf"), float("-inf"), float("nan"), None], "t": ["ü", "b", "c", None, "e"]})
+    row_file.write_rows([rows, rows[:1]], tmp_path / "x.jsonl")
+    found = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text("utf-8").splitlines()]
+    assert [row["x"] for row in found] == [1.5, "inf", "-inf", "nan", None, 1.5]
+    assert [row["t"] for row in found] == ["ü", "b", "c", None, "e", "ü"]
+
+
+@pytest.mark.parametrize("kind", [pa.decimal128(9, 1), pa.decimal256(50, 1)])
+def test_decimals_of_a_file_are_numbers_of_a_model(folder, tmp_path, formats, kind):
+    whole = ROWS.with_columns(pl.col("distance").round(0))
+    table = whole.to_arrow()
+    place = table.schema.get_field_index("distance")
+    pq.write_table(table.set_column(place, "distance", table["distance"].cast(kind)), tmp_path / "x.parquet")
+    found = scoring.score(opened(folder), scoring.read_rows(formats, tmp_path / "x.parquet"))
+    assert found["probability"].to_list() == scoring.score(opened(folder), whole)["probability"].to_list()
+
+
 @pytest.mark.parametrize("first", ["", "1"])
 @pytest.mark.parametrize("last", ["7", "1.5", "word", ""])
 @pytest.mark.parametrize("rows", [3, 4_096, 4_097])
@@ -553,6 +572,7 @@ def test_a_copied_bundle_is_as_good(folder, tmp_path):
 
 
 WRITES = {
+    "empty": ([{}], {".csv", ".parquet"}),
     "list": (
         [[1]],
         {
@@ -579,7 +599,7 @@ def test_rows_are_written_or_the_column_that_the_file_cannot_hold_is_named(tmp_p
     if suffix in refused:
         with pytest.raises(DataError, match=r"column 'odd' holds .* cannot be written to") as caught:
             row_file.check_writable(rows.schema, file)
-        assert ".parquet" in caught.value.hint
+        assert (".parquet" if ".parquet" not in refused else ".jsonl") in caught.value.hint
     else:
         row_file.check_writable(rows.schema, file)
         rows.write_ndjson() if file is None else row_file.write_rows([rows], file)
