@@ -20,6 +20,7 @@ from mlopsfw.pipeline.graph.options import check_options
 from mlopsfw.pipeline.graph.step import StepContext
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars as pl
 
     from mlopsfw.kernel.roles.host import Host
@@ -45,6 +46,7 @@ class SplitParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         end: By time: leave out rows from it on.
         key: By fraction: columns whose values decide the part, so that rows of one key stay together, and keep their part when
             rows are added. Without it each row is drawn by itself.
+        stratify: By fraction: a column of classes, such as the target. Each class has the same share in every part, give or take two rows.
         seed: By fraction: the seed of the draw.
         shuffle_time: By fraction: consent to draw rows although they have a column of dates or datetimes. A model then learns from
             rows later than those that judge it.
@@ -59,6 +61,7 @@ class SplitParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     start: str = ""
     end: str = ""
     key: tuple[str, ...] = ()
+    stratify: str = ""
     seed: int = 0
     shuffle_time: bool = False
 
@@ -66,6 +69,10 @@ class SplitParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         limits = (self.validation, self.test)
         if self.by != "fraction" and not self.column:
             raise ConfigError(f"a split by {self.by} needs a column", key="column", hint='Write column = "NAME".')
+        if self.stratify and (self.by != "fraction" or self.key):
+            why = "keeps the rows of a key together" if self.by == "fraction" else "draws no rows"
+            message = f"a split by {self.by} {why}, and so cannot stratify"
+            raise ConfigError(message, key="stratify", hint='Omit it, or write by = "fraction" without key.')
         if self.by == "column" and not self.train:
             raise ConfigError("a split by column needs the values of train", key="train", hint='Write train = ["a"].')
         if self.validation in ("", ()) and self.test in ("", ()):
@@ -117,7 +124,7 @@ def _run(params: SplitParams, context: StepContext) -> Mapping[str, Any]:
 
     rows: pl.LazyFrame = context.load("rows", pl.LazyFrame)
     there = rows.collect_schema()
-    for name in (params.column, *params.key):
+    for name in (params.column, params.stratify, *params.key):
         if name and name not in there:
             raise DataError(f"step {context.step}: there is no column {name!r}", hint=nearest(name, there))
     if params.by == "fraction" and not params.shuffle_time:
@@ -216,11 +223,52 @@ def _by_time(rows: pl.LazyFrame, params: SplitParams) -> pl.Series:
 def _by_fraction(rows: pl.LazyFrame, params: SplitParams) -> pl.Series:
     import polars as pl
 
+    if params.stratify:
+        return _stratified(rows, params)
     validation, test = params.shares()
     drawn = _keyed(rows, params) if params.key else _drawn(rows, params.seed)
     draw = pl.col(drawn.name)
     part = pl.when(draw < test).then(pl.lit("test")).when(draw < test + validation).then(pl.lit("validation"))
     return _labels(drawn.to_frame().lazy(), part.otherwise(pl.lit("train")))
+
+
+def _stratified(rows: pl.LazyFrame, params: SplitParams) -> pl.Series:
+    """Return the part of each row by systematic sampling of the rows ordered by class, and by a draw within it (Cochran, Sampling Techniques, 1977, chapter 8)."""
+    import numpy as np
+    import polars as pl
+
+    from mlopsfw.training.folds import codes_of
+
+    classes = _classes(rows, params.stratify)
+    draw = np.random.Generator(np.random.PCG64(params.seed))
+    order = np.lexsort((draw.random(len(classes)), codes_of(classes)))
+    validation, test = params.shares()
+    held_out = order[_every(len(order), validation + test, draw.random())]
+    labels = np.zeros(len(classes), dtype=np.uint32)
+    labels[held_out] = PARTS.index("validation")
+    if test:
+        share = test / (validation + test)
+        labels[held_out[_every(len(held_out), share, draw.random())]] = PARTS.index("test")
+    return pl.Series(_PART, labels).replace_strict(range(len(PARTS)), PARTS, return_dtype=pl.Enum(PARTS))
+
+
+def _every(count: int, share: float, start: float) -> np.ndarray:
+    """Return for each of `count` places whether it is chosen: of any stretch of them `share`, give or take one."""
+    import numpy as np
+
+    chosen: np.ndarray = np.diff(np.floor(np.arange(count + 1) * share + start)) > 0
+    return chosen
+
+
+def _classes(rows: pl.LazyFrame, name: str) -> pl.Series:
+    import polars as pl
+
+    kind = rows.collect_schema()[name]
+    if kind.is_float() or kind.is_nested():
+        hint = "Name a column of texts, integers or booleans, or omit it."
+        raise DataError(f"stratify: column {name!r} holds {kind}, no classes", hint=hint)
+    parts = [part.to_series() for part in computed(rows.select(name))]
+    return pl.concat(parts) if parts else pl.Series(name, dtype=kind)
 
 
 def _keyed(rows: pl.LazyFrame, params: SplitParams) -> pl.Series:

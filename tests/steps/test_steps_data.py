@@ -250,6 +250,43 @@ def test_a_split_by_fraction_has_about_the_shares_asked_for_and_hangs_on_the_see
         assert not other["test"].equals(one["test"])
 
 
+@settings(deadline=None)
+@given(
+    st.lists(st.sampled_from(["a", "b", "c", None]), max_size=200),
+    st.floats(0, 0.4),
+    st.floats(0, 0.4),
+    st.integers(0, 2**40),
+)
+def test_a_stratified_split_has_the_shares_of_every_class_give_or_take_two_rows(values, validation, test, seed):
+    rows = pl.DataFrame({"y": values, "at": range(len(values))}, schema={"y": pl.String, "at": pl.Int64})
+    params = SplitParams(by="fraction", validation=validation, test=test, seed=seed, stratify="y")
+    parts = parts_of(rows, params)
+    assert sorted(at for part in parts.values() for at in part["at"]) == list(range(len(values)))
+    assert all(part["at"].is_sorted() for part in parts.values())
+    for value in ["a", "b", "c", None]:
+        count = {
+            name: part.filter(pl.col("y").eq_missing(pl.lit(value, pl.String))).height for name, part in parts.items()
+        }
+        total = sum(count.values())
+        assert abs(count["test"] - test * total) <= 2
+        assert abs(count["validation"] - validation * total) <= 2
+        assert abs(count["train"] - (1 - test - validation) * total) <= 1
+
+
+def test_a_stratified_split_draws_the_rows_of_a_class():
+    rows = pl.DataFrame({"y": ["a"] * 10_000 + ["b"] * 100, "x": range(10_100)})
+    test = parts_of(rows, SplitParams(by="fraction", test=0.2, stratify="y"))["test"]
+    assert dict(test["y"].value_counts().iter_rows()) == {"a": 2000, "b": 20}
+    assert test.filter(pl.col("y") == "a")["x"].mean() == pytest.approx(5000, abs=250)
+    assert parts_of(rows, SplitParams(by="fraction", test=0.2, stratify="y"))["test"].equals(test)
+    assert not parts_of(rows, SplitParams(by="fraction", test=0.2, stratify="y", seed=1))["test"].equals(test)
+
+
+def test_a_column_of_numbers_has_no_classes_to_stratify_by():
+    with pytest.raises(DataError, match="stratify: column 'delay' holds Float64, no classes"):
+        parts_of(ROWS, SplitParams(by="fraction", test=0.2, stratify="delay"))
+
+
 def test_rows_added_later_do_not_move_a_key_to_another_part():
     params = SplitParams(by="fraction", test=0.5, key=("k", "s"))
     rows = pl.DataFrame({"k": [*range(50)], "s": ["a", None] * 25})
@@ -295,6 +332,8 @@ def test_rows_without_a_time_or_part_are_in_none():
         {"by": "fraction", "test": 0.6, "validation": 0.4},
         {"by": "fraction", "test": "a"},
         {"by": "fraction", "test": 0.2, "label_delay": "1d"},
+        {"by": "fraction", "test": 0.2, "key": ("id",), "stratify": "carrier"},
+        {"by": "time", "column": "day", "test": "2013-01-02", "stratify": "carrier"},
         {"by": "time", "column": "day", "test": "2013-01-02", "label_delay": "soon"},
         {"by": "time", "test": "2013-01-01"},
         {"by": "time", "column": "day", "test": 0.2},
