@@ -58,7 +58,7 @@ def _tell(result: MlflowImport) -> None:
             "here": each.ref,
             "aliases": ", ".join(each.aliases),
             "state": each.state,
-            "why": each.why,
+            "why": each.why.partition("\n")[0],
         }
         for each in result.models
     ]

@@ -58,7 +58,7 @@ def show_trials(listed: list[Trial], most: int) -> None:
             "seconds": round(trial.seconds, 2) if trial.status != "stopped" else None,  # nobody measured them
             "trainer": trial.params.get("trainer"),
             "params": ", ".join(_short(name, value) for name, value in trial.params.items() if name != "trainer"),
-            "why": trial.why,
+            "why": trial.why.partition("\n")[0],
         }
         for trial in listed[:most]
     ]

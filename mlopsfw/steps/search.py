@@ -184,7 +184,11 @@ def _untried(report: Mapping[str, Any], space: Space) -> str:
     failed = [
         each["why"] for each in report["trials"] if each["status"] == "failed" and each["params"]["trainer"] in left
     ]
-    why = f"the first failed: {failed[0]}" if failed else "give the search more minutes or trials to compare them"
+    why = (
+        f"the first failed: {failed[0].partition(chr(10))[0]}"
+        if failed
+        else "give the search more minutes or trials to compare them"
+    )
     return f"no trial of {', '.join(left)} has a value; {why}"
 
 

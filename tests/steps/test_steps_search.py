@@ -141,12 +141,15 @@ def test_a_run_that_reproduces_a_search_makes_its_trials_again_and_finds_an_equa
 def test_a_trial_that_crashes_does_not_end_the_search_unless_all_do(bench, searching):
     def crash(_, config, context):
         if config.num_iterations == 1:
-            raise ZeroDivisionError("no rows")
+            raise ZeroDivisionError("no rows\nin any part")
 
     searching.fail = crash
     report = bench.value(searching(), "fit", "search")
     assert {trial["status"] for trial in report["trials"] if trial["params"]["trainer"] == "blind"} == {"failed"}
-    assert report["trials"][1]["why"].startswith("ZeroDivisionError: no rows")
+    assert report["trials"][1]["why"].startswith("ZeroDivisionError: no rows\n")
+    shown = CliRunner().invoke(cli, ["--project", str(bench.root), "runs", "trials", "latest"]).output
+    assert "ZeroDivisionError: no rows\n" in shown
+    assert "\\x0a" not in shown
     assert report["best"]["params"]["trainer"] == "small"
     searching.fail = lambda *_: 1 / 0
     bench.edit("mlopsfw.toml", "num_iterations = 3", "num_iterations = 4")

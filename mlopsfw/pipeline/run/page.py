@@ -46,7 +46,7 @@ def run_page(
     images = "".join(_images(view, load, many=len(views) > 1) for view in views) if load else ""
     return framed(
         "mlopsfw.pipeline.run",
-        " and ".join(f"Run {view.id}" for view in views),
+        " and ".join(map(_title, views)),
         _FOOTER,
         images=bool(images),
         reload=reload,
@@ -95,6 +95,12 @@ def curves_of(metrics: Sequence[Metric]) -> Curves:
             name = f"{metric.source}.{metric.name}" if metric.source else metric.name
             curves.setdefault(name, {})[metric.step] = metric.number
     return {name: sorted(points.items()) for name, points in curves.items()}
+
+
+def _title(view: RunView) -> str:
+    """Return what a reader knows a run by: its name, the steps if only some were asked for, its time, and its id."""
+    name = ": ".join(filter(None, (view.pipeline or "Run", ", ".join(view.facts.only))))
+    return " ".join(filter(None, (name, view.started[:16].replace("T", " "), f"({view.id})")))
 
 
 def _facts(view: RunView) -> str:

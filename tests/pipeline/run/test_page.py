@@ -8,6 +8,7 @@ from base64 import b64encode
 import pytest
 
 from mlopsfw.cli import run
+from mlopsfw.pipeline.run.events import RunStarted
 from mlopsfw.pipeline.run.metrics import Metric
 from mlopsfw.pipeline.run.page import curves_of, drawn_curves, run_page
 from mlopsfw.pipeline.run.record import RunView
@@ -52,6 +53,18 @@ def test_a_long_curve_is_thinned_and_keeps_its_ends():
     assert points[-1].startswith("312.0")
 
 
+@pytest.mark.parametrize(
+    ("view", "title"),
+    [
+        (RunView(id="a", pipeline="flights", started="2026-11-30T06:10:59Z"), "flights 2026-11-30 06:10 (a)"),
+        (RunView(id="a", pipeline="flights", facts=RunStarted(only=("fit", "gate"))), "flights: fit, gate (a)"),
+        (RunView(id="a"), "Run (a)"),
+    ],
+)
+def test_a_page_is_called_as_its_reader_knows_the_run(view, title):
+    assert f"<title>{title}</title>" in run_page([(view, [])])
+
+
 def test_a_run_without_curves_has_a_page():
     page = run_page([(RunView(id="a"), [Metric("auc", 0.7, None, 0.0, "")])])
     assert "No metric was logged with more than one step" in page
@@ -91,7 +104,7 @@ def test_a_real_browser_runs_and_fetches_nothing_that_a_name_or_value_holds(brow
     view = RunView(id=text, pipeline=text, params={text: text}, logged={text: 0.5})
     out = browser.open(run_page([(view, logged([1.0, 2.0], text, text))]))
     assert "<svg" in out
-    assert "<title>Run &lt;script&gt;" in out
+    assert "<title>&lt;script&gt;" in out
     assert browser.asked == []
 
 
