@@ -86,11 +86,13 @@ class Connection(asyncio.Protocol):
         """Feed the parser. Answer input that is not HTTP with 400, and end the connection."""
         if self.finished:
             return  # lingering: read and discard, so that the client can read our last answer
-        pipelined = self._busy
+        pipelined, growing = self._busy, self._headers if self.in_head else None
         try:
-            if self.in_head:  # the parser reports a header once it is complete, so its growth is counted here
-                self._count(len(data))
             self._parser.feed_data(data)
+            if (
+                self.in_head and self._headers is growing
+            ):  # the parser reports a header once it is complete: its growth is counted here
+                self._count(len(data))
         except Refusal as refusal:
             self.refuse(refusal)
         except httptools.HttpParserUpgrade:

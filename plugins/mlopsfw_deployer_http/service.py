@@ -138,7 +138,11 @@ class Service:
 
     def _unknown(self, path: str) -> str:
         spec = self._scorer.spec
-        if path.startswith("/v2/models/"):
+        named = f"/v2/models/{spec.endpoint}/"
+        is_other_version = path.startswith(f"{named}versions/") and not f"{path}/".startswith(
+            f"{named}versions/{spec.version}/"
+        )
+        if path.startswith("/v2/models/") and (is_other_version or not f"{path}/".startswith(named)):
             return f"this endpoint serves the model {spec.endpoint!r}, version {spec.version}, and no other"
         return "there is nothing at this path; see /openapi.json"
 

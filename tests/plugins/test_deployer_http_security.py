@@ -350,6 +350,22 @@ def test_pipelined_requests_are_answered_in_order_each_with_its_own(server: Runn
     assert [part.split(b'"')[0] for part in answer.split(b'"id":"')[1:]] == [b"r1", b"r2000", b"r3"]
 
 
+def test_a_long_pipeline_is_no_long_head_wherever_a_read_ends(server: RunningServer) -> None:
+    request = b"GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\nX-Padding: " + b"x" * 37 + b"\r\n\r\n"
+    last = request.replace(b"X-Padding", b"Connection: close\r\nX-Padding")
+    assert server.raw(request * 4_999 + last).count(b"HTTP/1.1 200 OK") == 5_000
+    status = server.raw(b"GET /v2 HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 200_000).split(b" ")[1]
+    assert status == b"431"
+
+
+@pytest.mark.parametrize(
+    ("path", "said"), [(f"{INFER}/", "nothing at this path"), ("/v2/models/other/infer", "and no other")]
+)
+def test_an_unknown_path_says_whether_the_model_is_unknown(server: RunningServer, path: str, said: str) -> None:
+    status, answer, _ = server.ask("POST", path, infer_body(ROW))
+    assert (status, said in answer["error"]) == (404, True)
+
+
 def test_an_upgrade_is_not_taken(server: RunningServer) -> None:
     answer = server.raw(
         b"GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n"
