@@ -6,11 +6,12 @@ import errno
 import os
 import traceback
 import warnings
+from pathlib import Path
 
 import click
 
 from mlopsfw.cli.output import printable
-from mlopsfw.kernel.base.errors import MlopsfwError, StorageError, StorageFull, text_of
+from mlopsfw.kernel.base.errors import MlopsfwError, StorageError, StorageFull, UsageError, text_of
 from mlopsfw.kernel.plugins.blame import PluginWarning, is_blamed
 from mlopsfw.operations.disk import FULL, SOME_FILE, refused
 from mlopsfw.operations.installation import missing_tables
@@ -25,6 +26,11 @@ _REFUSED: dict[int, tuple[type[StorageError], str]] = {
     **dict.fromkeys(FULL, _FULL),
     **dict.fromkeys((errno.EMFILE, errno.ENFILE), _TOO_MANY),
     errno.EIO: (StorageError, "The disk reports a fault. Look at the system's log."),
+}
+_UNREACHABLE = {
+    errno.ELOOP: "A link leads to itself. Correct it.",
+    errno.ENAMETOOLONG: "Use a shorter path.",
+    errno.ENOTDIR: "A part of the path is a file. Correct the path.",
 }
 INTERNAL = 70  # sysexits' EX_SOFTWARE: a fault of ours or of a plugin, not of the request
 
@@ -46,6 +52,10 @@ def _of_this_machine(error: BaseException) -> BaseException:
         return StorageError(
             str(error.strerror), hint="Free some space in one of them, or set TMPDIR to a folder with room."
         )
+    if isinstance(error, OSError) and (hint := _UNREACHABLE.get(error.errno or 0)) and error.filename:
+        return UsageError(f"{error.filename}: {error.strerror}", hint=hint)
+    if isinstance(error, FileNotFoundError) and not error.filename and not _is_there():
+        return UsageError("the current folder does not exist any more", hint="Change to a folder that does: cd .")
     if not (number := refused(error)) or (is_blamed(error) and not getattr(error, "filename", None)):
         return error
     kind, hint = _REFUSED[number]
@@ -56,6 +66,15 @@ def _of_this_machine(error: BaseException) -> BaseException:
     for note in getattr(error, "__notes__", ()):  # such as the plugin that was refused
         typed.add_note(note)
     return typed
+
+
+def _is_there() -> bool:
+    """Return whether the current folder exists: another process may have removed it."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def print_warnings_plainly() -> None:

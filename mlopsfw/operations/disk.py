@@ -14,7 +14,7 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """The numbers of a disk, a quota or a file that takes no more."""
 REFUSED = FULL | {errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.EIO}
 """The numbers by which a system refuses a file: a state of the machine, and no fault of the code."""
-SOME_FILE = "a file of the project, or a temporary one"
+SOME_FILE = "a file of the project, a temporary one, or the output"
 """Where an error names no file."""
 _NUMBER = re.compile(r"(?:[(\[](?:os error|errno)|Os \{ code:) (\d+)")  # of Rust, Arrow, a panic in Rust
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import stat
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path, PurePath
 from threading import Lock
@@ -178,6 +179,10 @@ def _unchanged(path: Path) -> Iterator[None]:
         before = path.stat()
     except FileNotFoundError:
         raise DataError(f"there is no file {path}") from None
+    if not stat.S_ISREG(before.st_mode):
+        raise DataError(
+            f"{path} is no regular file", hint="Files are read more than once: write a pipe to a file first."
+        )
     yield
     after = path.stat()
     if (before.st_size, before.st_mtime_ns, before.st_ino) != (after.st_size, after.st_mtime_ns, after.st_ino):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -17,11 +18,15 @@ else:
 
 
 def check_place(place: str) -> str:
-    """Return `place`, a local path or a URI. Raise `DataError` for a path that delta-rs decodes, `x%20y` as `x y`."""
-    if "://" not in place and unquote(place) != place:
+    """Return `place`, a local path or a URI. Raise `DataError` for a path that delta-rs reads as another one: `x%20y` as `x y`."""
+    if "://" in place or os.sep != "/":
+        return place
+    read = unquote(place).replace("\\", "/")
+    if read != place or not place.isprintable():
+        reads = f"reads its name as {read!r}" if read != place else "takes no control characters"
         raise DataError(
-            f"the folder {place!r} cannot hold a Delta table: Delta Lake reads its name as {unquote(place)!r}",
-            hint="Rename the folder: its path must not contain % and two hexadecimal digits.",
+            f"the folder {place!r} cannot hold a Delta table: Delta Lake {reads}",
+            hint="Rename the folder: its path must not contain control characters, a backslash, or % and two hexadecimal digits.",
         )
     return place
 
