@@ -37,12 +37,14 @@ class Result(NamedTuple):
         check: What was checked.
         ok: Whether it holds.
         message: What is wrong, or what was seen.
+        seconds: How long the check took.
     """
 
     plugin: str
     check: str
     ok: bool
     message: str = ""
+    seconds: float = 0.0
 
 
 def check_distribution(name: str, begin: Callable[[str, str], None] = lambda _plugin, _check: None) -> Iterator[Result]:
@@ -64,8 +66,9 @@ def check_distribution(name: str, begin: Callable[[str, str], None] = lambda _pl
     for claim in claims:
         for title, check in _CHECKS.items():
             begin(claim.key, title)
+            began = time.monotonic()
             ok, message = _result(check, manager, claim)
-            yield Result(claim.key, title, ok, message)
+            yield Result(claim.key, title, ok, message, time.monotonic() - began)
             if not ok and title == "import":
                 break
 

@@ -138,24 +138,29 @@ def new(role: str, name: str, folder: Path) -> None:
 def check(package: str, timeout: float, *, as_json: bool) -> None:
     """Check PACKAGE: an installed distribution, or the folder of one, whose tests run too.
 
-    Each plugin is imported in a process of its own. Nothing of the current project is read.
+    Each plugin is imported in a process of its own. Nothing of the current project is read. A terminal shows what is checked meanwhile.
     """
     from mlopsfw.cli.plugin_check import check_package
 
-    results = [result._asdict() for result in check_package(package, timeout)]
+    results = [result._asdict() for result in check_package(package, timeout, _on_terminal)]
     if as_json:
         emit_json(results)
     else:
         said = [row["message"].splitlines() or [""] for row in results]
         rows = [
-            row | {"ok": "ok" if row["ok"] else "fails", "message": lines[-1]}
+            row | {"ok": "ok" if row["ok"] else "fails", "seconds": round(row["seconds"], 2), "message": lines[-1]}
             for row, lines in zip(results, said, strict=True)
         ]
-        table(rows, ["plugin", "check", "ok", "message"])
+        table(rows, ["plugin", "check", "ok", "seconds", "message"])
         for line in (line for lines in said for line in lines[:-1]):
             click.echo(printable(line))
     if not all(row["ok"] for row in results):
         raise PluginError(f"{package} does not pass every check", hint="Each row that fails says why.")
+
+
+def _on_terminal(line: str) -> None:
+    if sys.stderr.isatty():
+        click.secho(printable(line), err=True, dim=True)
 
 
 @plugins.command()

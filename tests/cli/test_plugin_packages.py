@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from mlopsfw.cli import run
+from mlopsfw.cli.plugin_check import check_package
 from mlopsfw.cli.plugin_checks import Result
 from mlopsfw.cli.plugin_new import roles, write_package
 from mlopsfw.kernel.base.errors import UsageError
@@ -124,9 +125,28 @@ def test_what_is_wrong_with_a_plugin_is_found_and_named(source, failed, message,
     assert rows[0]["message"]
 
 
+def test_a_terminal_shows_each_check_as_it_begins_and_the_tests_as_they_go_and_each_has_its_seconds(tmp_path, capsys):
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_slow.py").write_text("import time\ndef test_a(): time.sleep(0.3)\n")
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "mlopsfw"\n')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mlopsfw.cli.plugin_check._checks", lambda *_: iter(()))
+        patch.setattr(sys.stderr, "isatty", lambda: True)
+        assert run(["plugins", "check", "--json", str(tmp_path)]) == 0
+    out, err = capsys.readouterr()
+    (row,) = json.loads(out)
+    assert row["seconds"] > 0.3
+    assert f"the tests in {tmp_path / 'tests'}" in err
+    assert "[100%]" in err
+
+
 def test_what_is_printed_at_import_is_no_result(check, install_plugin):
     install_plugin(odd(first="print('{}')\nimport os\nos.write(1, b'hello')"), "alerter.odd")
     assert check("acme-mlops-0") == ([], 0)
+    said = []
+    results = list(check_package("acme-mlops-0", 60, said.append))
+    assert said[:2] == ["alerter.odd: import", "alerter.odd: hook"]
+    assert all(0 < result.seconds < 60 for result in results)
 
 
 def test_a_verb_that_a_verb_of_mlopsfw_hides_is_found(check, install_plugin):
@@ -142,9 +162,9 @@ def test_the_output_of_failed_tests_stands_in_lines_below_a_narrow_table(monkeyp
     monkeypatch.setattr("mlopsfw.cli.plugin_check.check_package", lambda *_: iter([failed]))
     run(["plugins", "check", "acme"])
     head, row, *below = capsys.readouterr().out.splitlines()
-    assert head.split() == ["plugin", "check", "ok", "message"]
+    assert head.split() == ["plugin", "check", "ok", "seconds", "message"]
     assert head == head.rstrip()
-    assert row.endswith("fails  2 failed")
+    assert row.split() == ["acme", "tests", "fails", "0", "2", "failed"]
     assert below == [f"FAILED {'x' * 300}"]
 
 

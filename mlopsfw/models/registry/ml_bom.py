@@ -16,7 +16,7 @@ import msgspec
 from mlopsfw.kernel.base.errors import MissingExtra
 from mlopsfw.models.bundle.card import type_text
 from mlopsfw.models.registry.card_concerns import CONCERNS, interval_text, with_intervals
-from mlopsfw.models.registry.version_card import said_of
+from mlopsfw.models.registry.version_card import flat, said_of, training_of
 
 if TYPE_CHECKING:
     from cyclonedx.model.bom import Bom
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mlopsfw.models.registry.versions import ModelVersion
 
 _NO_PACKAGES = ("python", "platform")
+_SETS = ("train", "valid", "holdout")  # as trainers call the rows that they measure
 _ENDS = {"low": "lowerBound", "high": "upperBound"}
 
 
@@ -108,7 +109,9 @@ def _model_card(described: Described) -> dict[str, Any]:
     importance = version.metrics.get("importance") or {}
     return {
         "modelParameters": _parameters(described),
-        "quantitativeAnalysis": {"performanceMetrics": list(_performance(version.metrics))},
+        "quantitativeAnalysis": {
+            "performanceMetrics": [*_performance(version.metrics), *_of_trainer(described.manifest)]
+        },
         "considerations": {
             "users": list(definition.stakeholders),
             "useCases": [definition.purpose] if definition.purpose else [],
@@ -122,6 +125,7 @@ def _model_card(described: Described) -> dict[str, Any]:
                 {"name": f"mlopsfw:importance:{name}", "value": interval_text(value)}
                 for name, value in importance.get("columns", {}).items()
             ),
+            *_training(described.manifest),
         ],
     }
 
@@ -133,11 +137,31 @@ def _parameters(described: Described) -> dict[str, Any]:
     return {
         "approach": {"type": "supervised"} if manifest.target else {},
         "task": manifest.task,
-        "modelArchitecture": ", ".join(manifest.formats),
+        "architectureFamily": str(manifest.facts.get("trainer", "")),
+        "modelArchitecture": str(manifest.facts.get("estimator") or manifest.facts.get("module") or "")
+        or ", ".join(manifest.formats),
         "datasets": datasets,
         "inputs": [{"format": f"{each.name}: {type_text(each)}"} for each in manifest.inputs],
         "outputs": [{"format": f"{each.name}: {type_text(each)}"} for each in manifest.outputs],
     }
+
+
+def _training(manifest: Manifest | None) -> Iterator[dict[str, str]]:
+    """Yield the facts of the training, its options and its search: the schema has no field for hyperparameters."""
+    facts, options = training_of(manifest)
+    for above, tree in (("training", facts), ("option", options)):
+        yield from (
+            {"name": f"mlopsfw:{above}:{name}", "value": str(value)} for name, value in flat(tree) if value != ""
+        )
+
+
+def _of_trainer(manifest: Manifest | None) -> Iterator[dict[str, str]]:
+    """Yield what the trainer measured: `valid_auc` is the metric `auc` of the slice `training/valid`."""
+    metrics: Mapping[str, float] = manifest.facts.get("metrics", {}) if manifest else {}
+    for name, value in metrics.items():
+        rows, _, metric = name.partition("_")
+        where, kind = (f"training/{rows}", metric) if rows in _SETS and metric else ("training", name)
+        yield {"type": kind, "value": f"{value:.6g}", "slice": where}
 
 
 def _performance(metrics: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -155,13 +155,19 @@ def _purpose(manifest: Manifest | None) -> Iterator[Paragraph | Table]:
 
 def _training(manifest: Manifest | None) -> Iterator[Section]:
     """Say which trainer learned the model, from how many rows, by which options, and what a search chose them from."""
-    facts = dict(manifest.facts) if manifest else {}
-    options = Table.of(flat(facts.pop("settings", {})), "option", "value")
-    search = {"search": facts.pop("search", "")}
-    plain = {name: value for name, value in facts.items() if name != "calibration" and not isinstance(value, Mapping)}
-    table = Table.of(flat({"trainer": "", **plain, **search}))
+    facts, settings = training_of(manifest)
+    options = Table.of(flat(settings), "option", "value")
+    table = Table.of(flat(facts))
     if table.rows:
         yield Section("How it was trained", (table, options) if options.rows else (table,))
+
+
+def training_of(manifest: Manifest | None) -> tuple[dict[str, Any], Mapping[str, Any]]:
+    """Return the facts of a training, the trainer first and its search last, and the trainer's options."""
+    facts = dict(manifest.facts) if manifest else {}
+    options, search = facts.pop("settings", {}), facts.pop("search", "")
+    plain = {name: value for name, value in facts.items() if name != "calibration" and not isinstance(value, Mapping)}
+    return {"trainer": "", **plain, "search": search}, options
 
 
 def manifest_of(blobs: BlobStore, version: ModelVersion) -> Manifest | None:

@@ -12,7 +12,10 @@ from cyclonedx.validation.json import JsonStrictValidator
 
 from mlopsfw.cli.root import cli
 from mlopsfw.errors import MissingExtra
+from mlopsfw.kernel.config.model import Definition
+from mlopsfw.kernel.roles.bundle import Manifest
 from mlopsfw.models.registry.ml_bom import Described, ml_bom
+from mlopsfw.models.registry.versions import ModelVersion
 from mlopsfw.testing.bundles import write_bundle
 
 TOML = """
@@ -131,6 +134,33 @@ def test_the_ml_bom_is_valid_and_holds_the_model_card(card):
     assert made["considerations"]["users"] == ["passengers"]
     assert {"name": "mlopsfw:not-said", "value": "owner"} in made["properties"]
     assert card("cyclonedx") == text
+
+
+def test_the_ml_bom_says_how_the_model_was_trained(card):
+    made = json.loads(card("cyclonedx"))["metadata"]["component"]["modelCard"]
+    assert made["modelParameters"]["architectureFamily"] == "lightgbm"
+    assert made["modelParameters"]["datasets"] == [{"type": "dataset", "name": "data:/flights@3"}]
+    said = {each["name"]: each["value"] for each in made["properties"]}
+    assert said["mlopsfw:training:rows"] == "6533"
+    assert said["mlopsfw:option:num_leaves"] == "31"
+    assert said["mlopsfw:training:search.counts.stopped"] == "1"
+    assert not [name for name in said if "secret" in name]
+
+
+def test_the_ml_bom_has_what_the_trainer_measured_itself():
+    facts = {"metrics": {"valid_auc": 0.7, "loss": 0.25}, "estimator": "sklearn.svm.SVC"}
+    manifest = Manifest(
+        task="binary", target="late", inputs=(), outputs=(), formats={"onnx": "m"}, files={}, facts=facts
+    )
+    version = ModelVersion(name="delay", version=1, bundle="0" * 64, time="2026-11-30T00:00:00Z")
+    text = ml_bom(Described(version, manifest, Definition(), {}))
+    assert JsonStrictValidator(SchemaVersion.V1_7).validate_str(text) is None
+    made = json.loads(text)["metadata"]["component"]["modelCard"]
+    assert made["modelParameters"]["modelArchitecture"] == "sklearn.svm.SVC"
+    assert made["quantitativeAnalysis"]["performanceMetrics"] == [
+        {"type": "auc", "value": "0.7", "slice": "training/valid"},
+        {"type": "loss", "value": "0.25", "slice": "training"},
+    ]
 
 
 def test_without_the_library_the_extra_is_named(monkeypatch):
