@@ -177,8 +177,7 @@ def _strength(codes: np.ndarray, label: np.ndarray, kind: str) -> float:
         total = np.bincount(codes[learned], weights=label[learned], minlength=codes.max() + 1)
         guess[held_out] = ((total + prior) / (size + 1))[codes[held_out]]
     if kind == "AUC":
-        found = auc(label > 0, guess) if 0 < label.sum() < len(label) else 0.5
-        return max(found, 1 - found)
+        return auc(label > 0, guess) if 0 < label.sum() < len(label) else 0.5
     error = float(((label - guess) ** 2).mean() / label.var()) if label.var() else 1.0
     return max(0.0, 1.0 - error)
 

@@ -213,11 +213,9 @@ def _check_sets(tree: _Tree, nodes: Sequence[int], place: str) -> int:
         if start != end or not size:
             raise ValueError(f"{place}: its sets of categories do not follow one another")
         end = start + size
-        if end > len(tree.categories):
-            raise ValueError(f"{place}: a set of categories ends beyond the categories")
-        bits += max(tree.categories[start:end]) + 1
+        bits += max(tree.categories[start:end], default=-1) + 1
     if end != len(tree.categories):
-        raise ValueError(f"{place} has categories of no set")
+        raise ValueError(f"{place}: its sets of categories do not end where the categories do")
     return bits
 
 

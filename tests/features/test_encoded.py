@@ -27,6 +27,13 @@ def held(share, **options):
     return held_out(rows, data, task, share)
 
 
+def test_a_category_has_a_place_of_its_own_from_its_third_row_on():
+    rows = pl.DataFrame({"name": ["often"] * 3 + ["seldom"] * 2, "y": [0.0, 1.0, 2.0, 3.0, 4.0]})
+    columns, encoded = training_rows(TableHandle.of(rows), TrainingTask(task="regression", target="y"))
+    assert columns.encodings[0].categories == ("often",)
+    assert np.isnan(encoded.numbers[:, 0]).tolist() == [False] * 3 + [True] * 2
+
+
 def test_the_latest_rows_are_held_out_where_there_is_an_event_time():
     learned, stopping = held(0.25, time="when")
     assert stopping.numbers[:, 0].tolist() == [0.0, 1.0]

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from mlopsfw.data.tables.handle import TableHandle
-from mlopsfw.features.labels import check_weights, classes_of, numbers, row_weights, rows_with_label
+from mlopsfw.features.labels import check_weights, classes_of, held_positions, numbers, row_weights, rows_with_label
 from mlopsfw.kernel.base.errors import DataError
 from mlopsfw.kernel.roles.training import TrainingTask
 
@@ -77,3 +77,8 @@ def test_what_is_no_weight_is_refused(weights):
 def test_what_cannot_weigh_is_refused_with_its_column(values):
     with pytest.raises(DataError, match="the weights in 'w' must be"):
         check_weights(pl.Series("w", values, strict=False))
+
+
+def test_the_latest_rows_are_held_out_and_those_without_a_time_are_not():
+    learned, held = held_positions(5, 2, pl.Series([None, 3, 1, 2, None]), seed=0)
+    assert (learned.tolist(), held.tolist()) == ([0, 2, 4], [1, 3])

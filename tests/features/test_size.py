@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
+
 import polars as pl
 import pytest
 
@@ -22,3 +24,19 @@ def test_rows_fit_into_a_quarter_of_the_containers_memory_where_it_has_a_limit(
     monkeypatch.setattr(engine, "_CGROUP", file)
     rows = TableHandle.of(pl.DataFrame({"x": [0.0] * 500, "y": [0, 1] * 250}))  # 8,000 bytes as a matrix
     assert fits(rows, None, TrainingTask(task="binary", target="y"), "") is expected
+
+
+@pytest.mark.parametrize(
+    ("values", "encoded"),
+    [
+        (pl.Series([datetime(2026, 1, 1, tzinfo=UTC)] * 100), 6 * 4),
+        (pl.Series([date(2026, 1, 1)] * 100), 4 * 4),
+        (pl.Series([True] * 100), 2 * 4),
+        (pl.Series(["a"] * 100), 24 + 8),  # a text is read as 32 bytes, all others as 8
+    ],
+)
+def test_a_row_takes_its_values_and_the_numbers_that_a_plan_makes_of_them(values, encoded):
+    rows = TableHandle.of(pl.DataFrame({"x": values, "y": [0, 1] * 50}))
+    task, size = TrainingTask(task="binary", target="y"), 100 * (8 + 8 + encoded)
+    assert plan_fits(rows, None, task, f"{size}B")
+    assert not plan_fits(rows, None, task, f"{size - 1}B")

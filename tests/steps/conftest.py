@@ -1,14 +1,17 @@
-"""An engine in this process, for steps that have children, and rows to learn from."""
+"""Engines in this process, for steps that have children and for all others, and rows to learn from."""
 
+import contextlib
 import threading
 from importlib import import_module
 
 import pytest
 
-from mlopsfw.kernel.roles.engine import Resources
+from mlopsfw.kernel.roles.engine import Engine, Resources
 from mlopsfw.pipeline.run.children import Children
 from mlopsfw.pipeline.run.display import Display
+from mlopsfw.project.pipeline import _Workers
 
+_ENGINE = _Workers.engine
 _ROWS = """
 import numpy as np, polars as pl
 def rows():
@@ -51,6 +54,51 @@ class Here:
         return handle
 
 
+class Alone(Engine):
+    """An engine that makes attempts in this process, one after the other, as in a worker that is used again."""
+
+    slots = 1
+
+    def __init__(self, project):
+        self._project = project
+
+    def capacity(self, asked):
+        return Resources(cpus=1)
+
+    def close(self):
+        """Do nothing: nothing waits."""
+
+    def submit(self, spec):
+        with contextlib.ExitStack() as stack:
+            for number, redirected in ((1, contextlib.redirect_stdout), (2, contextlib.redirect_stderr)):
+                stream = stack.enter_context(open(number, "w", encoding="utf-8", closefd=False))
+                stack.enter_context(redirected(stream))  # pytest's own streams bypass the log of a step
+            return Ended(self._project.step_runner.run(spec, self._project.config.code))
+
+
+class Ended:
+    def __init__(self, result):
+        self._result = result
+
+    def wait(self, timeout=None):
+        return self._result
+
+    def cancel(self):
+        """Do nothing: it has ended."""
+
+
+@pytest.fixture(autouse=True)
+def no_process(monkeypatch):
+    """Make attempts in this process: in another, libraries are imported anew for seconds, and no test here is about that."""
+    monkeypatch.setattr(_Workers, "engine", lambda workers, _: Alone(workers._project))
+
+
+@pytest.fixture
+def processes(monkeypatch):
+    """Make attempts with the project's own engine after all, since the test edits what a process has imported."""
+    monkeypatch.setattr(_Workers, "engine", _ENGINE)
+
+
 @pytest.fixture
 def here():
     """Return the engine: `here(project, killed)`, where `killed(handle)` says whether a kill of the step follows."""
@@ -90,7 +138,7 @@ def counted_run(bench, here, monkeypatch):
         with bench.open() as project:
             engine = here(project, run.killed, run.cancelled)
             engine.slots = run.slots
-            monkeypatch.setattr("mlopsfw.project.pipeline._Workers.engine", lambda *_: engine)
+            monkeypatch.setattr(_Workers, "engine", lambda *_: engine)
             monkeypatch.setattr(Children, "_debug", run.debug)
             if resume:
                 return project.pipeline.resume(Display(project.workspace, None), project.pipeline.latest(), debug=True)

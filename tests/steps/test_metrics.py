@@ -218,6 +218,7 @@ def test_a_gate_on_a_plugins_metric_refuses(cost, models):
     assert "cost <= 0.01: does not hold" in str(done.failure)
 
 
+@pytest.mark.usefixtures("processes")
 def test_options_versions_and_disabling_count_for_the_cache(cost, models):
     module = cost()
     models.edit("mlopsfw.toml", ', "cost <= champion.cost + 1"', "")

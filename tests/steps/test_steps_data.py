@@ -303,7 +303,8 @@ def test_a_split_by_time_cuts_where_it_says():
     params = SplitParams(
         by="time", column="day", start="2013-01-02", validation="2013-01-03", test="2013-01-04", end="2013-01-05"
     )
-    assert {name: part["day"].dt.day().to_list() for name, part in parts_of(ROWS, params).items()} == {
+    rows = pl.DataFrame({"day": [dt.date(2013, 1, day) for day in (1, 2, 3, 4, 5)]})
+    assert {name: part["day"].dt.day().to_list() for name, part in parts_of(rows, params).items()} == {
         "train": [2],
         "validation": [3],
         "test": [4],

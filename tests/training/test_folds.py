@@ -109,6 +109,18 @@ def test_no_label_that_is_learned_from_overlaps_one_that_is_judged(hours, delay,
         assert (later >= last + embargo).all()
 
 
+def test_as_many_folds_as_groups_judge_a_group_each():
+    made = make_folds(pl.DataFrame({"y": [0, 1] * 3, "who": [0, 0, 1, 1, 2, 2]}), Folds(group="who", folds=3), task())
+    assert [fold.validation.tolist() for fold in made] == [[0, 1], [2, 3], [4, 5]]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_hold_out_of_groups_judges_by_one_however_large_it_is(seed):
+    rows = pl.DataFrame({"y": [0, 1] * 50, "who": [0] * 90 + [1] * 10})
+    (fold,) = make_folds(rows, Folds(group="who", folds=1), task(seed=seed))
+    assert {len(fold.train), len(fold.validation)} == {90, 10}
+
+
 def test_purged_folds_judge_each_row_once():
     made = make_folds(table(), Folds(by="purged", label_delay="3h", embargo="2h"), task("at"))
     assert np.concatenate([fold.validation for fold in made]).tolist() == list(range(120))

@@ -98,3 +98,11 @@ def test_the_time_of_the_old_label_goes_and_a_column_in_the_way_is_an_error(flip
     assert "label_time" not in review(timed, judged, ("a", "b", "c"), "y", ["x0"]).columns
     with pytest.raises(DataError, match="column 'score'"):
         review(rows.with_columns(score=pl.lit(1)), judged, ("a", "b", "c"), "y", ["x0"])
+
+
+def test_the_less_the_models_believe_a_label_the_lower_is_its_score():
+    labels = np.array([0] * 10 + [1] * 10)
+    p = np.array([0.1] * 8 + [0.7, 0.9] + [0.6] * 10)
+    found = review(pl.DataFrame({"y": labels, "x": p}), judged_of(labels, p), (0, 1), "y", ["x"])
+    assert found["row"].to_list() == [9, 8]
+    assert found["score"].to_list() == pytest.approx([0.1, 0.3])

@@ -103,3 +103,12 @@ def test_the_baseline_of_shares_counts_weights():
     assert majority(np.array([0, 1, 1]), 2, 1, np.array([2.0, 1.0, 1.0])).tolist() == [0.5]
     assert majority(np.array([1.0, 4.0]), 0, 1, np.array([2.0, 1.0])).tolist() == [2.0]
     assert majority(np.array([0, 1]), 2, 1, np.zeros(2)).tolist() == [0.5]
+
+
+@pytest.mark.parametrize("silent", [0, 1])
+def test_a_slice_whose_rows_weigh_nothing_in_the_other_half_is_left_out(silent):
+    half, late = np.repeat([0, 1], 500), np.arange(1000) % 2 == 0  # two clusters: the search sees one of them
+    rows = pl.DataFrame({"carrier": np.where(late, "UA", "AA")})
+    weights = np.where(late & (half == silent), 0.0, 1.0)
+    found = search(rows, 1 + 4.0 * late, half, weights=weights)
+    assert "carrier = 'UA'" not in [each.where for each in found]
