@@ -52,6 +52,8 @@ class TrialLoop:
         self._lost: deque[tuple[Child, Trial]] = deque()
         self._points = self._grid() if work.tune.sampler == "grid" else None
         self._running = 0
+        limits = work.tune.limits.items()  # -1 for what a trial must reach at least
+        self._limits = {name: (limit, -1 if work.maximizes(name) else 1) for name, limit in limits}
         self._window = self._study.window
         self._outcomes: dict[int, Callable[[], None]] = {}
         self._settled = 0
@@ -85,11 +87,12 @@ class TrialLoop:
             raise DataError(f"each of {len(self._trials)} trials failed; the first: {why}")
         kept = [trial for trial in valued if trial.kept]
         if not kept:
-            least = ", ".join(
-                f"{name} {min(mean_of(each.folds, name) or 0.0 for each in valued):.4g} (limit {limit:g})"
-                for name, limit in self._work.tune.limits.items()
+            nearest = ", ".join(
+                f"{name} {limit + sign * min(self._over(each)[name] for each in valued):.4g} (limit {limit:g})"
+                for name, (limit, sign) in self._limits.items()
             )
-            raise DataError(f"none of {len(valued)} trials keeps the limits; the least: {least}", hint="Raise a limit.")
+            message = f"none of {len(valued)} trials keeps the limits; the nearest of each: {nearest}"
+            raise DataError(message, hint="Loosen a limit.")
         return max(kept, key=self._rank)
 
     def _rank(self, trial: Trial) -> float:
@@ -182,15 +185,20 @@ class TrialLoop:
             trial.status = "pruned"
             self._finish(trial, None, pruned=True)
             return
-        values = [mean_of(trial.folds, name) for name in work.objectives]
-        if missing := [name for name, value in zip(work.objectives, values, strict=True) if value is None]:
+        names = (*work.objectives, *work.tune.limits)
+        if missing := [name for name in names if mean_of(trial.folds, name) is None]:
             self._fail(trial, f"{missing[0]} is undefined on every fold")
             return
-        over = {name: (mean_of(trial.folds, name) or 0.0) - limit for name, limit in work.tune.limits.items()}
-        trial.value, trial.kept = values[0], all(each <= 0 for each in over.values())
-        reached = [value or 0.0 for value in values]
+        over, reached = self._over(trial), [mean_of(trial.folds, name) or 0.0 for name in work.objectives]
+        trial.value, trial.kept = reached[0], all(each <= 0 for each in over.values())
         self._finish(trial, reached, limits=over)
         self._show()
+
+    def _over(self, trial: Trial) -> dict[str, float]:
+        """Return by how much a trial misses each limit; 0 or less where it keeps it."""
+        return {
+            name: sign * ((mean_of(trial.folds, name) or 0.0) - limit) for name, (limit, sign) in self._limits.items()
+        }
 
     def _prune(self) -> None:
         """Report the values of running trials so far, and stop the trials that the pruner gives up."""

@@ -232,7 +232,7 @@ def test_a_trial_that_runs_when_the_time_is_over_is_stopped_and_did_not_fail(ben
     assert bench.value(done, "fit", "search")["counts"] == {"done": 1, "stopped": 1}
     with bench.open() as project:
         stopped = project.runs.get("latest").steps["fit[1]"]
-        assert (stopped.status, stopped.failure) == ("stopped", "the time of the search was over")
+        assert (stopped.status, stopped.failure) == ("stopped", "")
         assert project.index.query("SELECT status, failure FROM steps WHERE step = 'fit[1]'") == [
             {"status": "stopped", "failure": None}
         ]
@@ -313,10 +313,14 @@ def test_the_winner_keeps_the_limits_and_the_front_has_what_no_trial_beats(bench
     best = report["trials"][report["best"]["number"]]
     assert {"bundle_mb", "gap.g", "row_ms", "auc"} <= set(best["folds"][0])
     smallest = min(report["trials"], key=lambda trial: trial["folds"][0]["bundle_mb"] + trial["folds"][1]["bundle_mb"])
+    best_value = max(trial["value"] for trial in report["trials"])
     assert best["number"] in report["front"]
     assert smallest["number"] in report["front"]
     bench.edit("mlopsfw.toml", "row_ms = 1000.0", "row_ms = 0.0")
-    with pytest.raises(Exception, match=r"none of 4 trials keeps the limits; the least: .*row_ms"):
+    with pytest.raises(Exception, match=r"none of 4 trials keeps the limits; the nearest of each: .*row_ms"):
+        searching()
+    bench.edit("mlopsfw.toml", "row_ms = 0.0", "auc = 0.99999")
+    with pytest.raises(Exception, match=rf"nearest of each: .*auc {best_value:.4g} \(limit 0.99999\)"):
         searching()
 
 

@@ -38,7 +38,7 @@ class StepView(msgspec.Struct, kw_only=True):
         metrics: Last value of each metric.
         fingerprint: Its cache key; empty where the result must not be reused.
         from_run: For a cached step the run that made the result.
-        failure: For a failed one what was wrong, for a stopped one why it was stopped.
+        failure: For a failed one what was wrong.
         logs: Blob of its log.
         traceback: Blob of the traceback.
         events: Numbers of its events.
@@ -212,7 +212,7 @@ def _step_failed(view: RunView, event: Event) -> None:
 def _step_stopped(view: RunView, event: Event) -> None:
     stopped = StepStopped.of(event)
     step = _step(view, stopped.step)
-    step.status, step.failure, step.node = "stopped", stopped.reason, stopped.node
+    step.status, step.node = "stopped", stopped.node
 
 
 def _metrics_recorded(view: RunView, event: Event) -> None:

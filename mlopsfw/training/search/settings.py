@@ -29,7 +29,7 @@ class Tune(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         holdout: The share of the training rows that no trial sees, by time the latest: they tell how optimistic the search is. 0 for none.
         also: Further objectives: metrics, or what `limits` can name, of which less is better. The report has the Pareto front; the winner is
             its best by `metric`.
-        limits: What a winner must keep, at most: metrics, `row_ms` (the median time of scoring a row, in milliseconds), `bundle_mb` (the size
+        limits: What a winner must keep: metrics, at least where more is better, else at most; at most `row_ms` (the median time of scoring a row, in milliseconds), `bundle_mb` (the size
             of the bundle), or `gap.COLUMN` (the largest difference of `metric` between values of a column with 30 rows or more).
         sampler: What proposes trials: `tpe` by what earlier trials gave, `cmaes` (numbers of one trainer), `random`, or `grid` for every
             point of `space`.
