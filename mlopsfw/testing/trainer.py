@@ -184,7 +184,8 @@ class TrainerConformance(TrainerInterruption):
             train_and_open(training_task("regression", quantiles=levels), rows[:1000], rows[1000:])
             for levels in ((), _LEVELS)
         )
-        assert [output.quantile for output in beside.manifest.outputs] == [None, *_LEVELS]
+        declared = [output.quantile for output in beside.manifest.outputs]
+        assert declared == [None, *_LEVELS], f"the outputs are the quantiles {declared}"
         value, low, high = beside.predict_table(later).values()
         assert np.array_equal(value, alone.predict_table(later)["value"]), "the value is another with quantiles"
         assert (low <= high).all(), "quantiles cross"

@@ -293,6 +293,41 @@ def test_the_kit_takes_further_outputs_such_as_quantiles():
     TrainerConformance().test_it_learns_what_can_be_learned(training_rows, Ridge(), lambda *_: loaded, "regression")
 
 
+def answering(value, low, high, levels=(0.2, 0.8)):
+    """Return a `train_and_open` whose bundle answers a value and, where the task asks for them, quantiles."""
+
+    def run(task, *_):
+        outputs = [SimpleNamespace(quantile=each) for each in (None, *(levels if task.quantiles else ()))]
+
+        def predict_table(rows):
+            labels = rows["regression"].to_numpy()
+            if not task.quantiles:
+                return {"value": labels}
+            return {"value": value(labels), "low": np.quantile(labels, low), "high": np.quantile(labels, high)}
+
+        return SimpleNamespace(predict_table=predict_table, manifest=SimpleNamespace(outputs=outputs))
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (answering(lambda labels: labels + 1e-9, 0.2, 0.8), "the value is another with quantiles"),
+        (answering(lambda labels: labels, 0.8, 0.2), "quantiles cross"),
+        (answering(lambda labels: labels, 0.2, 0.6), "0.60 of the labels lie below the quantile 0.8"),
+        (answering(lambda labels: labels, 0.2, 0.8, levels=(0.8, 0.2)), "the outputs are the quantiles"),
+        (answering(lambda labels: labels, 0.2, 0.8, levels=()), "the outputs are the quantiles"),
+    ],
+)
+def test_quantiles_that_are_none_fail_the_kit(model, words):
+    kit = TrainerConformance().test_quantiles_lie_where_they_say_beside_a_value_that_stays_the_same
+    trainer = SimpleNamespace(abilities=("quantiles",))
+    with pytest.raises(AssertionError, match=words):
+        kit(training_rows, trainer, model)
+    kit(training_rows, trainer, answering(lambda labels: labels, 0.2, 0.8))
+
+
 class Penalised(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options of a ridge, with a space that holds for it."""
 
