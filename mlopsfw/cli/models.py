@@ -100,7 +100,7 @@ def show(project: Project, ref: str, *, as_json: bool) -> None:
 def _metrics_table(version: ModelVersion) -> None:
     """Print the metrics. Concerns have tables of their own, on the card."""
     from mlopsfw.models.registry.card_concerns import CONCERNS
-    from mlopsfw.pipeline.run.runs import flat
+    from mlopsfw.pipeline.run.parameters import flat
 
     measured = [name for name in CONCERNS if version.metrics.get(name)]
     shown = {name: value for name, value in version.metrics.items() if name not in measured}

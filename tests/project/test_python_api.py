@@ -133,6 +133,29 @@ def test_a_pipelines_runs_stand_beside_those_of_scripts(bench):
     assert found["metrics.a.loss"].to_list() == [None, 0.5]
 
 
+def test_options_of_trainers_and_nested_parameters_can_be_searched_and_compared_by_the_names_of_the_file(bench):
+    toml = """
+[trainer]
+use = "deep"
+[trainer.deep]
+use = "torch"
+epochs = {epochs}
+[steps.a]
+python = "steps:run"
+params = {{ folds = {{ by = "{by}" }} }}
+"""
+    for epochs, by in ((3, "time"), (5, "group")):
+        bench.write(toml.format(epochs=epochs, by=by), steps="def run(folds):\n    return 1\n").run()
+    with bench.open() as project:
+        newest, first = project.runs.ids()
+        for where in ("epochs=3", "trainer.deep.epochs<4", "folds.by=time"):
+            assert mlopsfw.search_runs(where=where, project=project)["run"].to_list() == [first], where
+        assert project.runs.diff(first, newest)["params"] == {
+            "steps.a.params.folds.by": ("time", "group"),
+            "trainer.deep.epochs": (3, 5),
+        }
+
+
 def test_a_model_is_logged_registered_loaded_and_asked(project, model_file):
     with mlopsfw.start_run("train", project=project) as run:
         version = run.log_model("sum", model_file, rows=ROWS, task="regression", target="y", metrics={"rmse": 0.5})

@@ -15,13 +15,18 @@ from mlopsfw.pages.values import text_of_value
 
 Record = Mapping[str, Any]
 
-_CONDITION = re.compile(r"([^<>=!]+)(<=|>=|!=|<|>|=)(.+)", re.DOTALL)
+_SIGN = r"<=|>=|!=|==|<|>|="
+_CONDITION = re.compile(rf"([^<>=!]+)({_SIGN})([^<>=!].*)", re.DOTALL)
+_PART = re.compile(rf"^(?:{_SIGN})|(?:{_SIGN})$|[^<>=!](?:{_SIGN})[<>=!]")
+_BLANKS = re.compile(rf"""("[^"]*"|'[^']*')|\s*({_SIGN})\s*""")
+_MOST = 20  # names in a message
 _TESTS: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
     ">=": operator.ge,
     "=": operator.eq,
+    "==": operator.eq,
     "!=": operator.ne,
 }
 
@@ -31,33 +36,58 @@ def filtered(records: Iterable[Record], where: str) -> list[dict[str, Any]]:
 
     Args:
         records: Runs, as `mlopsfw.pipeline.run.search.search` returns them.
-        where: Words and conditions between blanks; quotes hold blanks together. A word is met by a run one of whose values holds it, upper
-            and lower case alike. A condition is `COLUMN<VALUE`, or has <=, >, >=, = or !=; a column may be named without `metrics.` or
-            `params.` and the step. Numbers are compared as numbers, anything else as text, and a run without a value meets none.
+        where: Words and conditions between blanks, or `and`; quotes hold blanks together. A word is met by a run one of whose values holds
+            it, upper and lower case alike. A condition is `COLUMN<VALUE`, or has <=, >, >=, =, == or !=; a column may be named without
+            `metrics.` or `params.` and the step. Numbers are compared as numbers, anything else as text, and a run without a value meets
+            none.
 
     Raises:
-        UsageError: No run has such a column, or a quote is not closed.
+        UsageError: No run has such a column, a condition lacks its column or value, a quote is not closed, or `or` joins conditions.
     """
     try:
-        words = shlex.split(where)
+        words = shlex.split(_BLANKS.sub(lambda each: each[1] or each[2], where))
     except ValueError as error:
         raise UsageError(f"the filter {where!r} cannot be read: {error}", hint="Close the quote.") from None
     runs = [dict(record) for record in records]
     columns = dict.fromkeys(name for record in runs for name in record)
-    tests = [_test(word, list(columns)) for word in words] if runs else []
+    tests = [_test(word, list(columns)) for word in _joined(words)] if runs else []
     return [record for record in runs if all(test(record) for test in tests)]
+
+
+def _joined(words: list[str]) -> list[str]:
+    """Return the words without each `and` between two conditions. Raise `UsageError` for an `or` there."""
+    kept = []
+    for before, word, after in zip(["", *words], words, [*words[1:], ""], strict=False):
+        between = bool(_CONDITION.fullmatch(before) and _CONDITION.fullmatch(after))
+        if between and word.lower() == "or":
+            raise UsageError("a filter knows no 'or'", hint="Each run meets all of its conditions: ask twice.")
+        if not (between and word.lower() == "and"):
+            kept.append(word)
+    return kept
 
 
 def _test(word: str, columns: list[str]) -> Callable[[Record], bool]:
     parts = _CONDITION.fullmatch(word)
+    if parts is None and _PART.search(word):
+        raise UsageError(f"{word!r} is no condition", hint="Write, for instance, loss<0.5 or optimizer=adam.")
     if parts is None:
         low = word.lower()
         return lambda record: any(low in text_of_value(value).lower() for value in record.values())
     named, sign, wanted = parts.groups()
     column = next((each for each in columns if each == named or each.endswith(f".{named}")), None)
     if column is None:
-        raise UsageError(f"no run has {named!r}", hint=nearest(named, columns))
+        raise UsageError(f"no run has {named!r}", hint=_near(named, columns))
     return lambda record: _meets(record.get(column), _TESTS[sign], wanted)
+
+
+def _near(named: str, columns: list[str]) -> str:
+    """Return the nearest name, whole or its end; else the first ends. A run of many steps has hundreds of columns."""
+    hint = nearest(named, columns)
+    if hint.startswith("Known"):
+        hint = nearest(named, ends := list(dict.fromkeys(each.rpartition(".")[2] for each in columns)))
+        if hint.startswith("Known") and len(ends) > _MOST:
+            return f"Known: {', '.join(ends[:_MOST])} and {len(ends) - _MOST} more, which --json of the list shows."
+    return hint
 
 
 def _meets(value: Any, test: Callable[[Any, Any], bool], wanted: str) -> bool:

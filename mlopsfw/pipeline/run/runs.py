@@ -15,6 +15,7 @@ from mlopsfw.pipeline.run.child import Child, history
 from mlopsfw.pipeline.run.flow import RunFlow, inputs_of, wiring_of
 from mlopsfw.pipeline.run.liveness import is_lost
 from mlopsfw.pipeline.run.metrics import Metric, read_open_logs, read_segment
+from mlopsfw.pipeline.run.parameters import flat, written
 from mlopsfw.pipeline.run.record import RunView, StepView, fold, stop
 from mlopsfw.pipeline.run.search import search
 
@@ -194,9 +195,7 @@ class Runs:
         return {name: changed for name, (x, y) in sections.items() if (changed := differences(x, y))}
 
     def _params(self, view: RunView) -> dict[str, Any]:
-        config = self.config(view.id)
-        counted = {name: value for name, value in config.items() if name not in ("lines", "file")}
-        return flat({**counted, "params": view.params})
+        return flat({**written(self.config(view.id)), "params": view.params})
 
     def _environment(self, view: RunView) -> dict[str, str]:
         blob = view.facts.environment
@@ -228,13 +227,3 @@ def differences(first: dict[str, Any], second: dict[str, Any]) -> dict[str, tupl
     """Return name → (value in the first, value in the second) for unequal values; None for a missing one."""
     names = sorted(first.keys() | second.keys())
     return {name: (first.get(name), second.get(name)) for name in names if first.get(name) != second.get(name)}
-
-
-def flat(tree: Any, above: str = "") -> dict[str, Any]:
-    """Return nested tables as dotted keys."""
-    if not isinstance(tree, dict):
-        return {above: tree}
-    found: dict[str, Any] = {}
-    for name, value in tree.items():
-        found |= flat(value, f"{above}.{name}" if above else str(name))
-    return found

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlopsfw.kernel.base.errors import UsageError
+from mlopsfw.pipeline.run.parameters import parameters
 
 if TYPE_CHECKING:
     import polars as pl
@@ -44,7 +45,7 @@ def search(
 
     Returns:
         Records of `run`, `name`, `status`, `started`, `seconds`, `actor`, `params.NAME` and `metrics.NAME`. The parameters of a
-        pipeline's step are `params.STEP.NAME`, its metrics `metrics.STEP.NAME`.
+        pipeline's step are `params.STEP.NAME`, its metrics `metrics.STEP.NAME`, the options of a trainer `params.trainer.NAME.OPTION`.
 
     Raises:
         UsageError: There is no such status, or `limit` is not positive.
@@ -62,7 +63,7 @@ def search(
     for run, row in found.items():
         digest = row["config"] or ""
         if digest not in configured:
-            configured[digest] = _step_params(config(digest))
+            configured[digest] = {f"params.{name}": value for name, value in parameters(config(digest)).items()}
         records[run] |= configured[digest]
     for row in index.query(_PARAMS, which, fresh=False):
         if row["run"] in records:
@@ -72,14 +73,6 @@ def search(
         if row["run"] in records:
             records[row["run"]][row["name"]] = row["value"]
     return list(records.values())
-
-
-def _step_params(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        f"params.{step}.{name}": value
-        for step, table in config.get("steps", {}).items()
-        for name, value in table.get("params", {}).items()
-    }
 
 
 def as_frame(records: Iterable[Mapping[str, Any]]) -> pl.DataFrame:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.pipeline.run.runs import differences, flat
+from mlopsfw.pipeline.run.parameters import flat
+from mlopsfw.pipeline.run.runs import differences
 
 if TYPE_CHECKING:
     from mlopsfw.pipeline.cache.key import Fingerprint

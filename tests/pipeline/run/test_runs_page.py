@@ -66,6 +66,8 @@ FILTERS = {
     'name="my runs" ADAM': ["r0"],
     "kind<8": ["r2"],
     "name!=tuning loss>0": ["r0", "r3"],
+    "loss < 0.5 and kind == 'sgd'": ["r1"],
+    "name='my runs' AND loss>= .25": ["r0"],
 }
 
 
@@ -74,11 +76,29 @@ def test_a_filter_is_words_that_a_run_holds_and_conditions_on_its_columns(words)
     assert [each["run"] for each in filtered(RUNS, words)] == FILTERS[words]
 
 
-@pytest.mark.parametrize(("words", "why"), [("lss<1", "no run has 'lss'"), ("name='a", "cannot be read")])
-def test_a_filter_for_a_column_that_no_run_has_or_with_an_open_quote_is_refused(words, why):
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ("lss<1", "no run has 'lss'"), ("name='a", "cannot be read"), ("loss>", "'loss>' is no condition"),
+        ("<1", "'<1' is no condition"), ("loss<>1", "'loss<>1' is no condition"), ("loss<1 or loss>2", "knows no 'or'"),
+    ],
+)  # fmt: skip
+def test_a_filter_that_no_run_can_meet_is_refused(words, why):
     with pytest.raises(UsageError, match=why) as caught:
         filtered(RUNS, words)
     assert caught.value.hint
+
+
+def test_a_column_that_no_run_has_is_answered_with_the_end_of_a_name_or_a_few():
+    many = [
+        record(0, **{f"metrics.fit[{number}].loss{number}": 1.0 for number in range(300)}, **{"params.fit.rate": 1})
+    ]
+    with pytest.raises(UsageError, match="no run has 'rat'") as caught:
+        filtered(many, "rat=1")
+    assert caught.value.hint == "Did you mean 'rate'?"
+    with pytest.raises(UsageError, match="no run has 'optimizer'") as caught:
+        filtered(many, "optimizer=1")
+    assert len(caught.value.hint) < 300
 
 
 def test_the_verb_and_search_runs_take_the_filter_before_the_limit(project, capsys):

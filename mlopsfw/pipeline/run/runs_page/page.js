@@ -22,9 +22,12 @@
   function column(name) {
     return columns.findIndex((each) => each === name || each.endsWith("." + name));
   }
-  const tests = { "<": (n) => n < 0, "<=": (n) => n <= 0, ">": (n) => n > 0, ">=": (n) => n >= 0, "=": (n) => n === 0, "!=": (n) => n !== 0 };
+  const tests = { "<": (n) => n < 0, "<=": (n) => n <= 0, ">": (n) => n > 0, ">=": (n) => n >= 0, "=": (n) => n === 0, "==": (n) => n === 0, "!=": (n) => n !== 0 };
+  const part = /^(?:<=|>=|!=|==|<|>|=)|(?:<=|>=|!=|==|<|>|=)$|[^<>=!](?:<=|>=|!=|==|<|>|=)[<>=!]/;
+  const isCondition = (word) => word !== undefined && /^[^<>=!]+(<=|>=|!=|==|<|>|=)[^<>=!]/.test(word);
   function condition(word) {
-    const parts = /^([^<>=!]+)(<=|>=|!=|<|>|=)(.+)$/.exec(word);
+    const parts = /^([^<>=!]+)(<=|>=|!=|==|<|>|=)([^<>=!].*)$/s.exec(word);
+    if (!parts && part.test(word)) return null;
     if (!parts) return (number) => words[number].includes(word.toLowerCase());
     const at = column(parts[1]), test = tests[parts[2]], wanted = parts[3], limit = Number(wanted);
     if (at < 0) return null;
@@ -35,7 +38,10 @@
     };
   }
   function filter() {
-    const given = input.value.match(/(?:[^\s"']|"[^"]*"|'[^']*')+/g) || [];
+    const joined = input.value.replace(/("[^"]*"|'[^']*')|\s*(<=|>=|!=|==|<|>|=)\s*/g, "$1$2");
+    const pieces = joined.match(/(?:[^\s"']|"[^"]*"|'[^']*')+/g) || [];
+    const between = (at) => isCondition(pieces[at - 1]) && isCondition(pieces[at + 1]);
+    const given = pieces.filter((word, at) => !(word.toLowerCase() === "and" && between(at)));
     const conditions = given.map((word) => condition(word.replace(/"([^"]*)"|'([^']*)'/g, "$1$2")));
     input.classList.toggle("wrong", conditions.includes(null));
     found = rows.map((_, number) => number).filter((number) => conditions.every((each) => each === null || each(number)));
