@@ -26,7 +26,7 @@ def described(each: Any) -> Iterator[str]:
             yield f"| `{name}` | `{cell(type_)}` | {default} | {texts.get(name, '')} |\n"
     for name, method in methods(each):
         is_property = isinstance(method, property)
-        function = method.fget if is_property else method
+        function = method.fget if is_property else getattr(each, name)
         call = (
             f"{name} -> {inspect.signature(function).return_annotation}"
             if is_property
@@ -45,7 +45,8 @@ def fields_of(each: Any) -> Iterator[tuple[str, str, str]]:
     for name, default in defaults(each).items():
         if name.startswith("_"):
             continue
-        yield name, str(annotations[name]), "required" if default is _REQUIRED else f"`{cell(_default(default))}`"
+        annotation = getattr(annotations[name], "__forward_arg__", annotations[name])  # of a NamedTuple
+        yield name, str(annotation), "required" if default is _REQUIRED else f"`{cell(_default(default))}`"
 
 
 def defaults(each: Any) -> dict[str, Any]:
@@ -83,14 +84,15 @@ def methods(each: Any) -> Iterator[tuple[str, Any]]:
     for name, member in members.items():
         if (
             not name.startswith("_")
-            and (inspect.isfunction(member) or isinstance(member, property))
+            and (inspect.isfunction(member) or isinstance(member, property | classmethod))
             and _is_own(member)
         ):
             yield name, member
 
 
 def _is_own(member: Any) -> bool:
-    return bool((member.fget if isinstance(member, property) else member).__module__.startswith("mlopsfw"))
+    function = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
+    return bool(function.__module__.startswith("mlopsfw"))
 
 
 class _Plain:

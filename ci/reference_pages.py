@@ -45,8 +45,10 @@ PAGES = Path(__file__).parent.parent / "docs" / "reference"
 
 _HEAD = "<!-- Written by `python ci/reference_pages.py` from the code. Do not edit this page. -->\n"
 _FACES = ("mlopsfw", "mlopsfw.roles", "mlopsfw.components", "mlopsfw.events", "mlopsfw.errors", "mlopsfw.evaluation",
-          "mlopsfw.formats", "mlopsfw.sources", "mlopsfw.worker", "mlopsfw.commands", "mlopsfw_core", "mlopsfw_core.drift",
-          "mlopsfw_core.online")  # fmt: skip
+          "mlopsfw.formats", "mlopsfw.sources", "mlopsfw.worker", "mlopsfw.commands", "mlopsfw.http", "mlopsfw.pages",
+          "mlopsfw.features", "mlopsfw_core", "mlopsfw_core.drift", "mlopsfw_core.online")  # fmt: skip
+_WHOLE = ("mlopsfw", "mlopsfw.http", "mlopsfw.pages", "mlopsfw.features")
+"""Modules whose names are shown with their signature and their whole docstring."""
 _ELSEWHERE = {
     "mlopsfw.roles": "roles/README.md",
     "mlopsfw.components": "roles/component.md",
@@ -259,11 +261,29 @@ def _python() -> Iterator[str]:
         if face in _ELSEWHERE:
             yield f"[Its records and protocols](../{_ELSEWHERE[face]}).\n\n"
         for name in sorted(module.__all__, key=str.lower):
-            yield _name(name, getattr(module, name), full=face == "mlopsfw")
+            yield _name(name, getattr(module, name), full=face in _WHOLE)
+    for path, names in _inner_names().items():
+        module = importlib.import_module(path)
+        yield f"\n## `{path}`\n\n{(inspect.getdoc(module) or '').partition(chr(10))[0]}\n\n"
+        for name in names:
+            yield _name(name, getattr(module, name), full=True)
+
+
+def _inner_names() -> dict[str, list[str]]:
+    """Return the public names of each module inside a package, as the page for plugin authors lists them: a test compares that list with the code."""
+    text = (PAGES.parent / "writing-plugins.md").read_text(encoding="utf-8")
+    table = text.partition("Of the packages, these names inside modules are public too:")[2].partition("\n\nA ")[0]
+    found: dict[str, list[str]] = {}
+    for path, name in re.findall(r"`((?:features|capturelog)\.\w+)\.(\w+)`", table):
+        found.setdefault(f"mlopsfw.{path}", []).append(name)
+    return {path: sorted(found[path], key=str.lower) for path in sorted(found)}
 
 
 def _name(name: str, value: Any, *, full: bool) -> str:
-    line = (inspect.getdoc(value) or "").partition("\n")[0] if callable(value) and get_origin(value) is None else ""
+    own = callable(value) and get_origin(value) is None and str(getattr(value, "__module__", "")).startswith("mlopsfw")
+    line = (inspect.getdoc(value) or "").partition("\n")[0] if own else ""
+    if inspect.isfunction(value) and not value.__module__.startswith("mlopsfw"):
+        return f"- `{name}`: that of Python's own module `{value.__module__}`.\n"
     if full and inspect.isfunction(value):
         return f"\n### `{name}{signature(value)}`\n\n{markdown(inspect.getdoc(value) or '')}\n"
     if full and inspect.isclass(value):

@@ -32,6 +32,14 @@ def test_a_reference_page_is_what_the_code_says(name):
     assert page == PAGES[name], "run: python ci/reference_pages.py"
 
 
+def test_the_names_that_a_trainer_needs_of_features_stand_with_their_signatures():
+    listed = re.findall(
+        r"`features\.\w+\.([a-z]\w+)`", (ROOT / "docs" / "writing-plugins.md").read_text(encoding="utf-8")
+    )
+    assert len(listed) > 10
+    assert [name for name in listed if f"\n### `{name}(" not in PAGES["python.md"]] == []
+
+
 def test_no_reference_page_is_left_over():
     assert {file.name for file in (ROOT / "docs" / "reference").iterdir()} == set(PAGES)
 

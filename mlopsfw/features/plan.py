@@ -58,7 +58,11 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Missing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="missing", tag_field="op"):
-    """1 if `column` (a number, integer or boolean) is missing, else 0. One float."""
+    """1 if `column` is missing, else 0. One float.
+
+    Args:
+        column: A number, integer or boolean.
+    """
 
     column: str
 
@@ -68,6 +72,10 @@ class Ramp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     `len(edges) - 1` floats: the piecewise-linear encoding of Gorishniy, Rubachev & Babenko, "On Embeddings for Numerical
     Features in Tabular Deep Learning" (2022), eq. 1.
+
+    Args:
+        column: A number, integer or boolean.
+        edges: Ends of the intervals, ascending.
     """
 
     column: str
@@ -75,21 +83,37 @@ class Ramp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Cycle(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="cycle", tag_field="op"):
-    """Sine and cosine of the position of a date or time in the day (by minute), week or year (by month), in UTC; 0, 0 if missing."""
+    """Sine and cosine of the position of a date or time in the day (by minute), week or year (by month), in UTC; 0, 0 if missing.
+
+    Args:
+        column: A date or datetime.
+        part: `hour` of the day, `weekday`, or `month` of the year.
+    """
 
     column: str
     part: Part
 
 
 class Lookup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="lookup", tag_field="op"):
-    """The code of a category: 0 if missing, 1 to n for `values` in order, n + 1 for any other. One code."""
+    """The code of a category: 0 if missing, 1 to n for `values` in order, n + 1 for any other. One code.
+
+    Args:
+        column: A text or integer.
+        values: The categories with codes of their own.
+    """
 
     column: str
     values: tuple[str, ...]
 
 
 class Hash(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="hash", tag_field="op"):
-    """The bucket of a category by `mlopsfw_core.hash_indices`: 0 if missing, else 1 to `buckets` - 1. One code."""
+    """The bucket of a category by `mlopsfw_core.hash_indices`: 0 if missing, else 1 to `buckets` - 1. One code.
+
+    Args:
+        column: A text or integer.
+        buckets: How many codes there are.
+        seed: Of the hash.
+    """
 
     column: str
     buckets: int
