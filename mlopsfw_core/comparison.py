@@ -181,14 +181,17 @@ def compare_samples(
         threshold: see `compare_table`.
 
     Raises:
-        TypeError: one of them is no table.
+        TypeError: one of them is no table, or a column of the reference has nested values; names the column.
         ValueError: `alpha` or `threshold` is out of range, or `columns` names one that the reference does not have.
     """
     check_settings(alpha, threshold)
     before, after = table_columns(reference), table_columns(current)
 
     def drift_of(name: str) -> ColumnDrift:
-        fitted = Reference.fit(before[name], name=name, max_points=max(len(before[name]), 1))
+        try:
+            fitted = Reference.fit(before[name], name=name, max_points=max(len(before[name]), 1))
+        except TypeError as error:
+            raise TypeError(f"column {name!r}: {error}") from None
         if name not in after:
             return lost_column(name, fitted.kind, "absent", threshold, f"the table has no column {name!r}")
         return _compare(fitted, after[name], threshold, 1.0, describe=False)

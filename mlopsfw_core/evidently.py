@@ -79,7 +79,10 @@ def compare_as_evidently(reference: Any, current: Any, columns: Sequence[str] | 
 
 def _column(name: str, before: Any, after: Any) -> tuple[ColumnDrift, ColumnDrift]:
     """Return Evidently's answer for a column, and that on its missing rows."""
-    kind = column_kind(before)
+    try:
+        kind = column_kind(before)
+    except TypeError as error:
+        raise TypeError(f"column {name!r}: {error}") from None
     if after is None:
         return _both(lost_column(name, kind, "absent", BY_PVALUE, f"the table has no column {name!r}"))
     try:

@@ -15,7 +15,11 @@ def main() -> None:
     _open_closed_streams()
     accept_any_text(sys.stdout)
     accept_any_text(sys.stderr)
-    sys.exit(run(sys.argv[1:]))
+    try:
+        sys.exit(run(sys.argv[1:]))
+    except KeyboardInterrupt:  # before or after the verb, which answers for itself
+        sys.stderr.write("Interrupted.\n")
+        sys.exit(130)
 
 
 def _open_closed_streams() -> None:

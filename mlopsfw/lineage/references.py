@@ -55,6 +55,8 @@ def parse_reference(text: str, scheme: str = "") -> Reference:
 
     A bare name is taken to be of `scheme`.
     """
+    if not isinstance(text, str):
+        raise InvalidReference(f"{text!r} is not a reference", hint=f"Write {scheme or 'models'}:/NAME, as text.")
     full = f"{scheme}:/{text}" if scheme and ":/" not in text else text
     match = _REFERENCE.fullmatch(full)
     if match is None or (scheme and match["scheme"] != scheme):

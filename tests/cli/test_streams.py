@@ -51,3 +51,9 @@ def test_a_path_that_leads_nowhere_is_the_users_to_correct(folder, capsys, name)
     os.mkfifo(folder / "pipe.csv")
     assert run(["data", "add", "d", name, "--quiet"]) in {1, 2}
     assert name in capsys.readouterr().err
+
+
+def test_an_interrupt_before_the_verb_begins_is_no_traceback(folder):
+    code = "import os, signal, sys; import mlopsfw.cli as cli; cli.run = lambda _: os.kill(os.getpid(), signal.SIGINT); cli.main()"
+    out = subprocess.run([sys.executable, "-c", code], cwd=folder, check=False, capture_output=True, text=True)
+    assert (out.returncode, out.stderr) == (130, "Interrupted.\n")

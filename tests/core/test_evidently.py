@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 from scipy.spatial import distance
 
-from mlopsfw_core import compare_as_evidently
+from mlopsfw_core import compare_as_evidently, compare_samples
 
 
 def columns(rng, rows, shift):
@@ -132,3 +132,15 @@ def test_empty_tables_and_columns_have_an_answer():
         (drift,) = compare_as_evidently({"x": column}, {"x": []})
         assert not drift.drifted
     assert compare_as_evidently({}, {}) == []
+
+
+@pytest.mark.parametrize("compare", [compare_as_evidently, compare_samples])
+def test_a_nested_column_is_named(compare):
+    rows = pl.DataFrame({"x": [1.0, 2.0], "tags": [["a"], ["b"]]})
+    with pytest.raises(TypeError, match=r"column 'tags': .* nested"):
+        compare(rows, rows)
+
+
+def test_a_column_that_becomes_infinite_is_as_missing():
+    (drift,) = compare_as_evidently({"x": np.arange(100.0)}, {"x": np.full(100, np.inf)})
+    assert (drift.statistic, drift.drifted) == ("missing", True)

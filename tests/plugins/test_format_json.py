@@ -99,3 +99,10 @@ def test_a_field_of_two_types_within_an_object_is_told_with_both_lines(tmp_path)
     file.write_text('{"o": {"a": 1}}\n{"o": {"a": "x"}}\n')
     with pytest.raises(DataError, match=rf"{file}:2: field 'o/a' is a str here, and a number on line 1"):
         list(JsonLines().read(ReadRequest(path=file)))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32-be"])
+def test_another_encoding_is_named(tmp_path, encoding):
+    (tmp_path / "x.jsonl").write_text('{"n": 1}\n', encoding=encoding)
+    with pytest.raises(DataError, match="UTF-16 or UTF-32: write it as UTF-8"):
+        list(JsonLines().read(ReadRequest(path=tmp_path / "x.jsonl")))

@@ -222,6 +222,12 @@ def test_infinity_and_no_number_among_parameters_are_not_missing(project):
     assert project.runs.get(run.id).params == {"a": "nan", "b": ["inf", {"c": "-inf"}], "d": None}
 
 
+def test_what_is_no_reference_of_a_model_is_refused_as_one(project):
+    for reference in (1, None, ""):
+        with pytest.raises(UsageError, match="is not a reference"):
+            mlopsfw.load_model(reference, project=project)
+
+
 def test_of_several_metrics_all_are_recorded_or_none(project):
     with mlopsfw.start_run(project=project) as run:
         with pytest.raises(UsageError, match="the value of 'b' is no number"):

@@ -9,7 +9,9 @@ _ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|u(?P<code>[dD][89a
 
 
 def json_fault(text: bytes, error: Exception) -> str:
-    """Return why JSON cannot be read: half a character by its code, else the words of the parser's `error`."""
+    """Return why JSON cannot be read: another encoding, half a character by its code, else the words of the parser's `error`."""
+    if text.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in text[:2]:
+        return "it is UTF-16 or UTF-32: write it as UTF-8"
     half = next((match["code"] for match in _ESCAPE.finditer(text) if match["code"]), None)
     if half is None:
         return str(error)
