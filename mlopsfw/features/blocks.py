@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
 from mlopsfw.data.tables import row_order
 from mlopsfw.data.tables.prefetch import in_order
 from mlopsfw.features.labels import with_label
-from mlopsfw.features.tables import as_frame
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mlopsfw.data.tables.handle import TableHandle
     from mlopsfw.data.tables.row_order import Window
     from mlopsfw.kernel.roles.training import TrainingData
 
 _GOLDEN, _MIX = 0x9E3779B97F4A7C15, (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 _BITS = 64
+_PIECE = 1 << 26  # bytes
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -86,15 +86,22 @@ class Blocks:
         data: The table.
         columns: The columns to read.
         part: Which rows.
-        sizes: How many of them each block has; see `part_sizes`.
+        sizes: How many of them each block has.
+        block: Rows of the table in a block.
     """
 
-    def __init__(self, data: TrainingData, columns: Sequence[str], part: Part, sizes: tuple[int, ...]) -> None:
-        self.data, self.columns, self.part, self.sizes = data, tuple(columns), part, sizes
+    def __init__(
+        self, data: TrainingData, columns: Sequence[str], part: Part, sizes: tuple[int, ...], block: int
+    ) -> None:
+        self.data, self.columns, self.part, self.sizes, self.rows_of_block = data, tuple(columns), part, sizes, block
         self._read_columns = tuple(dict.fromkeys([*columns, *part.reads]))
 
     def __len__(self) -> int:
         return sum(self.sizes)
+
+    def only(self, columns: Sequence[str]) -> Blocks:
+        """Return other columns of the same rows."""
+        return Blocks(self.data, columns, self.part, self.sizes, self.rows_of_block)
 
     def in_order(self, shard: tuple[int, int] = (0, 1)) -> Iterator[pl.DataFrame]:
         """Yield the rows in the order of the table."""
@@ -129,15 +136,17 @@ class Blocks:
 
     def block(self, number: int) -> pl.DataFrame:
         """Return the rows of one block."""
-        frame, first = read_block(self.data, self._read_columns, number), number * row_order.BLOCK
+        first = number * self.rows_of_block
+        frame = table_of(self.data).part(self._read_columns, first, self.rows_of_block)
         mask = self.part.mask(frame, np.arange(first, first + frame.height))
         return frame.filter(mask).select(self.columns)
 
 
-def read_block(data: TrainingData, columns: Sequence[str], number: int) -> pl.DataFrame:
-    """Return the rows of one block of a table."""
-    batch = next(data.batches(columns=columns, size=row_order.BLOCK, start=number))
-    return as_frame(pa.Table.from_batches([batch]))
+def table_of(data: TrainingData) -> TableHandle:
+    """Return a table, of which parts can be read."""
+    from mlopsfw.data.tables.handle import TableHandle
+
+    return data if isinstance(data, TableHandle) else TableHandle(data.lazy(), data.rows, data.digest)
 
 
 def write_handle(data: TrainingData, file: Path) -> None:
@@ -151,16 +160,36 @@ def write_handle(data: TrainingData, file: Path) -> None:
     file.write_bytes(data.to_bytes())
 
 
+def write_copy(data: TrainingData, columns: Sequence[str], block: int, file: Path) -> None:
+    """Write the rows for processes that cannot read the table's files: Parquet beside `file`, some 64 MiB of columns in each."""
+    waiting: list[pl.DataFrame] = []
+    number = 0
+    for _, frame in all_blocks(data, columns, block):
+        waiting.append(frame)
+        if sum(each.estimated_size() for each in waiting) >= _PIECE:
+            _write_piece(waiting, file, number, block)
+            waiting, number = [], number + 1
+    if waiting:
+        _write_piece(waiting, file, number, block)
+
+
+def _write_piece(frames: list[pl.DataFrame], file: Path, number: int, block: int) -> None:
+    piece = file.with_name(f"{file.stem}-{number:06d}.parquet")
+    pl.concat(frames).write_parquet(piece, compression_level=1, row_group_size=block)
+
+
 def read_handle(file: Path) -> TrainingData:
-    """Return the handle that `write_handle` wrote."""
+    """Return the handle that `write_handle` wrote, or one of the rows that `write_copy` did."""
     from mlopsfw.data.tables.handle import TableHandle
 
-    return TableHandle.from_bytes(file.read_bytes())
+    if file.exists():
+        return TableHandle.from_bytes(file.read_bytes())
+    rows = pl.scan_parquet(sorted(file.parent.glob(f"{file.stem}-*.parquet")))
+    return TableHandle(rows, rows.select(pl.len()).collect().item(), "")
 
 
-def all_blocks(data: TrainingData, columns: Sequence[str]) -> Iterator[tuple[int, pl.DataFrame]]:
-    """Yield every block of a table in order, with the position of its first row. One is read while another is used."""
-    numbers = range(len(row_order.block_sizes(data.rows)))
-    blocks = in_order(lambda number: read_block(data, columns, number), numbers, threads=1)
-    for number, frame in zip(numbers, blocks, strict=True):
-        yield number * row_order.BLOCK, frame
+def all_blocks(data: TrainingData, columns: Sequence[str], block: int) -> Iterator[tuple[int, pl.DataFrame]]:
+    """Yield all rows of a table in order, `block` at a time, with the position of the first. A block is read while another is used."""
+    table, starts = table_of(data), range(0, data.rows, block)
+    frames = in_order(lambda start: table.part(columns, start, block), starts, threads=1)
+    yield from zip(starts, frames, strict=True)

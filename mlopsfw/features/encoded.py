@@ -5,7 +5,7 @@ In memory, columns are read one at a time, so memory holds the matrix and one co
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -14,7 +14,7 @@ import polars as pl
 
 from mlopsfw.capturelog.classes import class_codes
 from mlopsfw.data.tables.prefetch import in_order
-from mlopsfw.features.blocks import Blocks, Part
+from mlopsfw.features.blocks import Part
 from mlopsfw.features.encoding import Encoding, matrix
 from mlopsfw.features.fit import ColumnWish, check_kind, hash_buckets, is_category, learned_columns, read_wishes
 from mlopsfw.features.labels import check_weights, classes_of, held_positions, numbers, row_weights, rows_with_label
@@ -86,9 +86,10 @@ def rows_of_trees(
     connected = valid if valid is not None and valid.rows else None
     sets: dict[str, Rows | MatrixBlocks] = {}
     fit = matrix_fits(train, connected, task, memory)
-    columns, sets["train"] = training_rows(train, task) if fit else training_blocks(train, task)
+    columns, sets["train"] = training_rows(train, task) if fit else training_blocks(train, task, memory)
     if connected is not None:
-        sets["valid"] = (validation_rows if fit else validation_blocks)(connected, task, columns)
+        validation = validation_rows if fit else partial(validation_blocks, memory=memory)
+        sets["valid"] = validation(connected, task, columns)
     return columns, sets
 
 
@@ -172,7 +173,7 @@ class MatrixBlocks:
     def labels(self) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the labels of all rows, and their weights. Reads these columns alone."""
         names = _labels_of(self._task, self._blocks.data)
-        narrow = Blocks(self._blocks.data, names, self._blocks.part, self._blocks.sizes).in_order()
+        narrow = self._blocks.only(names).in_order()
         parts = [(_labels(rows, self._task, self._columns.classes), _weights(rows, self._task)) for rows in narrow]
         labels, weights = zip(*parts, strict=True)
         return np.concatenate(labels), None if weights[0] is None else np.concatenate(weights)
@@ -193,11 +194,12 @@ def sample_of(rows: Rows | MatrixBlocks) -> Rows:
     return rows.sample if isinstance(rows, MatrixBlocks) else rows
 
 
-def training_blocks(data: TrainingData, task: TrainingTask) -> tuple[Columns, MatrixBlocks]:
+def training_blocks(data: TrainingData, task: TrainingTask, memory: str) -> tuple[Columns, MatrixBlocks]:
     """Return what `training_rows` does, for rows that do not fit into memory. Reads the table once."""
     names, wishes = learned_columns(data.schema.names, task), read_wishes(task)
     time = [task.time] if task.time in data.schema.names else []
-    surveyed, summaries = survey_columns(data, task, list(dict.fromkeys([*names, *_labels_of(task, data), *time])))
+    read = list(dict.fromkeys([*names, *_labels_of(task, data), *time]))
+    surveyed, summaries = survey_columns(data, task, read, memory)
     inputs, encodings = [], []
     for name in names:
         (signature,) = signature_of(surveyed.sample[:0], [name])
@@ -209,10 +211,10 @@ def training_blocks(data: TrainingData, task: TrainingTask) -> tuple[Columns, Ma
     return columns, MatrixBlocks(surveyed, Part(target=task.target), columns, task)
 
 
-def validation_blocks(data: TrainingData, task: TrainingTask, columns: Columns) -> MatrixBlocks:
+def validation_blocks(data: TrainingData, task: TrainingTask, columns: Columns, memory: str) -> MatrixBlocks:
     """Return the validation rows, encoded as the training rows are. Reads them once."""
     names = [name for name in (each.name for each in columns.inputs) if name in data.schema.names]
-    surveyed = survey(data, task, list(dict.fromkeys([*names, *_labels_of(task, data)])), "validation")
+    surveyed = survey(data, task, list(dict.fromkeys([*names, *_labels_of(task, data)])), "validation", memory)
     return MatrixBlocks(surveyed, Part(target=task.target), columns, task)
 
 

@@ -9,6 +9,8 @@ from typing import Protocol
 import numpy as np
 import polars as pl
 
+_COUNTED = 1 << 25  # bytes of distinct texts
+
 
 class Summary(Protocol):
     """A column's values, summarised."""
@@ -72,7 +74,9 @@ class WholeColumn:
 
 
 class GrowingColumn:
-    """The summary of a column whose blocks come after one another. Memory holds its distinct texts if they are counted.
+    """The summary of a column whose blocks come after one another. Texts are counted as long as the distinct ones take 32 MiB.
+
+    Of a column with more, `counts` are those of the sample.
 
     Sums are merged by Chan, Golub & LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample Variances" (1979).
 
@@ -82,7 +86,7 @@ class GrowingColumn:
     """
 
     def __init__(self, *, texts: bool, numbers: bool) -> None:
-        self._texts, self._numbers = texts, numbers
+        self._texts, self._numbers, self._many = texts, numbers, False
         self._parts: list[pl.DataFrame] = []
         self._count, self._mean, self._squares = 0, 0.0, 0.0
         self.missing = self.nulls = False
@@ -92,11 +96,8 @@ class GrowingColumn:
         """Add a block."""
         self.nulls = self.nulls or series.null_count() > 0
         self.missing = self.missing or has_missing(series)
-        if self._texts:
-            self._parts.append(text_counts(series))
-            merged, *newer = self._parts
-            if sum(part.height for part in newer) > merged.height:
-                self._parts = [self.counts]
+        if self._texts and not self._many:
+            self._count_texts(series)
         if self._numbers:
             self._merge(finite_values(series))
 
@@ -104,6 +105,15 @@ class GrowingColumn:
         """Take the values of a sample."""
         if self._numbers:
             self.values = finite_values(series)
+        if self._many:
+            self._parts = [text_counts(series)]
+
+    def _count_texts(self, series: pl.Series) -> None:
+        self._parts.append(_own_counts(text_counts(series)))
+        merged, *newer = self._parts
+        if sum(part.height for part in newer) > merged.height:
+            self._parts = [self.counts]
+            self._many = self._parts[0].estimated_size() > _COUNTED
 
     def _merge(self, values: np.ndarray) -> None:
         if not values.size:
@@ -126,6 +136,13 @@ class GrowingColumn:
         return self._mean, math.sqrt(self._squares / max(self._count, 1))
 
 
+def detached(series: pl.Series) -> pl.Series:
+    """Return a part of a column that keeps nothing of the rest: Polars selects texts and bytes by views into the memory of all of them."""
+    if series.dtype not in (pl.String, pl.Binary) and not isinstance(series.dtype, pl.List):
+        return series
+    return pl.Series(series.name, series.to_arrow(compat_level=pl.CompatLevel.oldest()), dtype=series.dtype)
+
+
 def has_missing(series: pl.Series) -> bool:
     """Return whether a value is null or NaN."""
     return series.null_count() > 0 or (series.dtype.is_float() and bool(series.is_nan().any()))
@@ -134,6 +151,10 @@ def has_missing(series: pl.Series) -> bool:
 def text_counts(series: pl.Series) -> pl.DataFrame:
     """Return the distinct values as `text`, and the `count` of each, without null."""
     return series.cast(pl.String).drop_nulls().alias("text").value_counts()  # a column may be called "count"
+
+
+def _own_counts(counts: pl.DataFrame) -> pl.DataFrame:
+    return counts.with_columns(detached(counts["text"]))
 
 
 def finite_values(series: pl.Series) -> np.ndarray:

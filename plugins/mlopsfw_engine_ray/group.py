@@ -6,6 +6,8 @@ Nodes share no folder. What the processes need travels through Ray's object stor
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -13,6 +15,7 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -88,6 +91,7 @@ class RayLauncher:
             "target": target,
             "mailbox": mailbox,
             "code": _code(),
+            "folder": f"mlopsfw-{uuid4().hex}-",
             "files": {file.name: ray.put(file.read_bytes()) for file in folder.iterdir() if file.is_file()},
         }
         resources = {"CPU": each.cpus or self._cpus, "GPU": each.gpus, "memory": each.bytes}
@@ -160,7 +164,17 @@ def _member(work: Mapping[str, Any]) -> None:
         ray.get(mailbox.send.remote(message, keep=keep))
 
     module, _, function = work["target"].partition(":")
-    with tempfile.TemporaryDirectory() as folder:
+    _remove_left(work["folder"])
+    with tempfile.TemporaryDirectory(prefix=f"{work['folder']}{os.getpid()}-") as folder:
         for name, data in work["files"].items():
             (Path(folder) / name).write_bytes(ray.get(data))
         getattr(import_module(module), function)(Path(folder), ray.get(mailbox.state.remote()), send)
+
+
+def _remove_left(prefix: str) -> None:
+    """Remove the folders that processes of this group have left on this node because they were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+        try:
+            os.kill(int(folder.name.removeprefix(prefix).partition("-")[0]), 0)
+        except ProcessLookupError:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -54,8 +54,8 @@ class TorchConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         device: `cuda` fails on a machine without a GPU; `auto` uses the CPU there. The model's facts name the device.
         precision: `mixed` computes in bfloat16 where that is safe, on CUDA only; `auto` does so if the device can.
         compile: Compile the network with `torch.compile`, which takes a minute and needs a C++ compiler.
-        memory: Memory that the rows may take, such as `4GiB`, estimated from the types of their columns; empty for a quarter of the
-            machine's. More rows are read from the files as they are needed. A module of your own holds all of its rows.
+        memory: Memory that the rows may take, such as `4GiB`, estimated from the types of their columns and the first rows; empty for
+            a quarter of the machine's. More rows are read from the files as they are needed.
         processes: Processes on this machine that share each batch. With `cuda`, each takes a GPU of its own.
         threads: Threads on the CPU; 0 for torch's own choice. Small networks gain little from more than one, lose much where
             cores are shared, and come out otherwise for every number of threads.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple, cast, get_args
 
 import numpy as np
 import polars as pl
+import torch
 
 from mlopsfw.errors import DataError, UsageError
 from mlopsfw.features.fit import ColumnWish, read_wishes
@@ -13,10 +15,13 @@ from mlopsfw.features.padded import padded
 from mlopsfw.roles import Dtype, SignatureColumn
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from mlopsfw.roles import TrainingTask
 
 _SPAN = (0.05, 0.95)
 _EXAMPLES = 16
+_CHUNK = 2048, 1 << 24  # rows and bytes that are encoded together, at most
 _LETTERS = " abcdefghijklmnopqrstuvwxyzé"
 
 
@@ -32,6 +37,11 @@ class Input(NamedTuple):
     column: SignatureColumn
     dtype: str
     shape: tuple[int, ...]
+
+    @property
+    def bytes(self) -> int:
+        """The bytes of one row's tensor."""
+        return int(np.dtype(self.dtype).itemsize * math.prod(self.shape))
 
     def array(self, series: pl.Series) -> np.ndarray:
         """Return the rows of a column, `[rows, *shape]`. Raise `DataError` if a value is missing or has another shape."""
@@ -50,6 +60,61 @@ class Input(NamedTuple):
 
 
 _FILL = "Fill or drop them in a step before: a module gets no missing value."
+_SHAPE = "Give them one shape in a step before."
+
+
+class ModuleFeatures(NamedTuple):
+    """What a module reads of the rows of a table.
+
+    Args:
+        inputs: The inputs of the module, in order.
+    """
+
+    inputs: tuple[Input, ...]
+
+    @property
+    def chunk(self) -> int:
+        """How many rows to encode together: of large ones few."""
+        rows, size = _CHUNK
+        return max(1, min(rows, size // max(1, sum(each.bytes for each in self.inputs))))
+
+    def __call__(self, frame: pl.DataFrame) -> tuple[Tensor, ...]:
+        """Return a tensor for each input. Raise `DataError` if a value is missing or has another shape."""
+        return tuple(torch.from_numpy(each.array(frame[each.column.name])) for each in self.inputs)
+
+
+class GrowingInputs:
+    """The inputs of a module, from rows whose blocks come after one another. What `inputs_of` refuses is refused here, too.
+
+    Args:
+        names: The columns, in the order of the module's arguments.
+        length: Bytes of a text, and items of lists of several lengths.
+    """
+
+    def __init__(self, names: list[str], length: int) -> None:
+        self._names, self._length = names, length
+        self.inputs: tuple[Input, ...] = ()
+
+    def add(self, frame: pl.DataFrame) -> None:
+        """Add a block. Raise `DataError` if its columns are no tensors, or others than those before."""
+        if not frame.height:
+            return
+        added = inputs_of(frame, self._names, self._length)
+        pairs = zip(self.inputs or added, added, strict=True)
+        self.inputs = tuple(_joined(*pair, frame[pair[0].column.name], self._length) for pair in pairs)
+        for each in self.inputs:
+            if each.column.type in ("number", "tensor"):
+                each.array(frame[each.column.name])  # refuses NaN
+
+
+def _joined(before: Input, added: Input, series: pl.Series, length: int) -> Input:
+    """Return the input of a column of which some rows are as `before`, and those of `series` as `added`."""
+    if before == added:
+        return before
+    dtype = series.dtype
+    if isinstance(dtype, pl.List) and not isinstance(dtype.inner, pl.List | pl.Array):
+        return _list(series, length)
+    raise DataError(f"the column {series.name!r} holds tensors or bytes of several shapes", hint=_SHAPE)
 
 
 def inputs_of(frame: pl.DataFrame, names: list[str], length: int) -> tuple[Input, ...]:
@@ -89,6 +154,8 @@ def _input(series: pl.Series, length: int) -> Input:
     if dtype in (pl.String, pl.Categorical, pl.Enum):
         return Input(SignatureColumn(name=name, type="string"), "uint8", (length,))
     if dtype == pl.Binary:
+        if series.bin.size().n_unique() > 1:
+            raise DataError(f"the column {name!r} holds bytes of several lengths", hint=_SHAPE)
         return Input(SignatureColumn(name=name, type="binary"), "uint8", (len(series[0]),))
     if isinstance(dtype, pl.List) and series.list.len().n_unique() > 1:
         return _list(series, length)
@@ -117,10 +184,7 @@ def _flattened(series: pl.Series) -> tuple[pl.Series, tuple[int, ...]]:
         lists = flat.arr.to_list() if isinstance(flat.dtype, pl.Array) else flat
         lengths = lists.list.len().unique()
         if len(lengths) != 1:
-            raise DataError(
-                f"the column {series.name!r} holds tensors of several shapes",
-                hint="Give them one shape in a step before.",
-            )
+            raise DataError(f"the column {series.name!r} holds tensors of several shapes", hint=_SHAPE)
         sides.append(int(lengths[0]))
         flat = lists.explode()
     if flat.null_count():

@@ -16,18 +16,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import polars as pl
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mlopsfw import errors
 from mlopsfw.features import FeaturePlan
-from mlopsfw.features.blocks import Blocks, Part, read_handle, write_handle
+from mlopsfw.features.blocks import Blocks, Part, read_handle, write_copy, write_handle
 from mlopsfw.roles import TrainingTask
 from mlopsfw_trainer_torch import TorchConfig
+from mlopsfw_trainer_torch.columns import Input, ModuleFeatures
 from mlopsfw_trainer_torch.rows import Rows, Target
-from mlopsfw_trainer_torch.streamed import Encoder, Streamed
+from mlopsfw_trainer_torch.streamed import Encoder, PlanFeatures, Streamed
 
 if TYPE_CHECKING:
     from mlopsfw.roles import TrainingContext
@@ -37,16 +37,20 @@ if TYPE_CHECKING:
 _RESTARTS = 3
 _POLLED = 0.05
 _PATIENCE = 15.0
+_TRIED = 2  # rows: a module is tried on them in each process, too, since some layers learn their shapes from them
 _ROWS, _SPEC, _REPORTS, _ERROR, _LOG = "rows.safetensors", "spec.json", "reports.jsonl", "error.json", "launcher.log"
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How rows are read that do not fit into memory: see `Blocks` and `Encoder`. The handle lies in a file beside."""
+    """How rows are read that do not fit into memory: see `Blocks` and `Encoder`. The handle, or a copy of the rows, lies beside as `table`."""
 
+    table: str
     columns: tuple[str, ...]
     part: Part
     sizes: tuple[int, ...]
+    block: int
     of_class: tuple[float, ...]
+    inputs: tuple[Input, ...] | None
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -95,15 +99,16 @@ def run_processes(
 
 
 def write_problem(
-    config: TorchConfig, task: TrainingTask, problem: Problem, checkpoints: Checkpoints, context: TrainingContext
-) -> Path:
-    """Write what a process of the training needs; return the folder."""
+    config: TorchConfig, task: TrainingTask, problem: Problem, checkpoints: Checkpoints, context: TrainingContext,
+    *, copied: bool = False,
+) -> Path:  # fmt: skip
+    """Write what a process of the training needs; return the folder. `copied` adds the rows, for processes on other machines."""
     folder = context.scratch / "processes"
     folder.mkdir()
     target = problem.target
     spec = Spec(
         config=config, task=task, plan=None if problem.plan is None else problem.plan.to_json().decode(),
-        target=(target.task, target.classes, target.mean, target.scale, target.quantiles), readings=_readings(problem, folder), checkpoints=str(checkpoints.folder),
+        target=(target.task, target.classes, target.mean, target.scale, target.quantiles), readings=_readings(problem, folder, copied), checkpoints=str(checkpoints.folder),
         identity=checkpoints.identity, parent=os.getpid(),
     )  # fmt: skip
     (folder / _SPEC).write_bytes(msgspec.json.encode(spec))
@@ -129,26 +134,51 @@ def read_problem(spec: Spec, folder: Path) -> Problem:
     return Problem((), plan, target, train, valid, 0)
 
 
-def _readings(problem: Problem, folder: Path) -> dict[str, Reading]:
-    """Write the handles of the rows that are not in memory; return how they are read."""
-    readings = {}
+def _readings(problem: Problem, folder: Path, copied: bool) -> dict[str, Reading]:  # noqa: FBT001
+    """Write the tables of the rows that are not in memory, each once; return how they are read."""
+    readings: dict[str, Reading] = {}
+    tables: dict[int, str] = {}
     for name, rows in (("train", problem.train), ("valid", problem.valid)):
         if isinstance(rows, Streamed):
-            blocks = rows.blocks
-            write_handle(blocks.data, folder / f"{name}.handle")
-            readings[name] = Reading(
-                columns=blocks.columns, part=blocks.part, sizes=blocks.sizes, of_class=rows.encoder.of_class
-            )
+            table = tables.setdefault(id(rows.blocks.data), name)
+            if table == name:
+                _write_table(rows.blocks, folder / f"{name}.handle", copied=copied)
+            readings[name] = _reading(rows, table)
     return readings
+
+
+def _write_table(blocks: Blocks, file: Path, *, copied: bool) -> None:
+    if copied:
+        columns = list(dict.fromkeys([*blocks.columns, *blocks.part.reads]))
+        write_copy(blocks.data, columns, blocks.rows_of_block, file)
+    else:
+        write_handle(blocks.data, file)
+
+
+def _reading(rows: Streamed, table: str) -> Reading:
+    blocks, encoder = rows.blocks, rows.encoder
+    return Reading(
+        table=table,
+        columns=blocks.columns,
+        part=blocks.part,
+        sizes=blocks.sizes,
+        block=blocks.rows_of_block,
+        of_class=encoder.of_class,
+        inputs=encoder.features.inputs if isinstance(encoder.features, ModuleFeatures) else None,
+    )
 
 
 def _streamed(name: str, spec: Spec, plan: FeaturePlan | None, target: Target, folder: Path) -> Streamed | None:
     reading = spec.readings.get(name)
-    if reading is None or plan is None:
+    if reading is None:
         return None
-    blocks = Blocks(read_handle(folder / f"{name}.handle"), reading.columns, reading.part, reading.sizes)
-    encoder = Encoder(plan, target, spec.task, reading.of_class, torch.device("cpu"))
-    return Streamed(blocks, encoder, pl.DataFrame())
+    features = PlanFeatures(plan) if plan is not None else ModuleFeatures(reading.inputs or ())
+    blocks = Blocks(
+        read_handle(folder / f"{reading.table}.handle"), reading.columns, reading.part, reading.sizes, reading.block
+    )
+    encoder = Encoder(features, target, spec.task, reading.of_class, torch.device("cpu"))
+    first = next(number for number, size in enumerate(blocks.sizes) if size)
+    return Streamed(blocks, encoder, blocks.block(first)[:_TRIED])
 
 
 class Reports:

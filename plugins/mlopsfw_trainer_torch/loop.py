@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,9 +13,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from mlopsfw.errors import DataError, PluginError
-from mlopsfw_trainer_torch.losses import Loss, loss_of
+from mlopsfw_trainer_torch.losses import LEAST, Loss, loss_of, mass_of
 from mlopsfw_trainer_torch.peers import Alone, add_all
+from mlopsfw_trainer_torch.progress import Progress
 from mlopsfw_trainer_torch.rows import Rows
+from mlopsfw_trainer_torch.schedule import learning_rate
 from mlopsfw_trainer_torch.streamed import Order, Streamed
 from mlopsfw_trainer_torch.tabm import mean_logits
 
@@ -28,33 +30,9 @@ if TYPE_CHECKING:
 
 _SECONDS_BETWEEN = 2.0  # between checkpoints of short epochs: repeating less time is cheaper than storing it
 _EVALUATED_AT_ONCE = 8192
-_LEAST = 1e-12  # a sum of weights, at least
 _CHECKED = 50  # steps between two checks of the loss on a GPU, each of which waits for it
 
 Transform = Callable[..., tuple[Tensor, ...]]
-
-
-@dataclass(slots=True)
-class Progress:
-    """The progress of a training, in plain values; a checkpoint stores it as JSON.
-
-    Args:
-        epoch: The current epoch, from 0.
-        batch: Finished batches of this epoch.
-        step: Steps of the optimiser so far.
-        parts: Parts in which a batch is computed; twice as many once the memory did not suffice (`halved`).
-        best: The lowest validation loss, and its epoch.
-        history: For each finished epoch its training and validation loss (NaN is written as None).
-    """
-
-    epoch: int = 0
-    batch: int = 0
-    step: int = 0
-    parts: int = 1
-    halved: bool = False
-    best: float = math.inf
-    best_epoch: int = -1
-    history: list[tuple[float, float | None]] = field(default_factory=list)
 
 
 class Training:
@@ -176,7 +154,7 @@ class Training:
         rows, whole = train.at(index[peers.rank :: peers.count]), index
         if train.weight is None:
             return rows, len(rows) / len(whole)
-        return rows, _mass(rows) / max(float(train.weight[whole].sum()), _LEAST)
+        return rows, mass_of(rows) / max(float(train.weight[whole].sum()), LEAST)
 
     def _seed_step(self) -> None:
         """Give the generator the state of the step, so that a checkpoint of one process serves all of them."""
@@ -188,8 +166,8 @@ class Training:
         """Return the share that this process's batch has in the loss of all processes' batches."""
         if self._peers.count == 1:
             return 1.0
-        mass = _mass(rows)
-        return mass / max(self._sum(mass), _LEAST)
+        mass = mass_of(rows)
+        return mass / max(self._sum(mass), LEAST)
 
     def _gradients(self, rows: Rows, share: float, context: TrainingContext) -> Tensor:
         """Compute a batch's gradients; return its loss. Out of memory halves, once, what is computed at a time."""
@@ -228,10 +206,10 @@ class Training:
             return total
         if self.progress.parts == 1:
             return self._backward_of(rows, share)
-        whole = _mass(rows)
+        whole = mass_of(rows)
         for index in torch.arange(len(rows), device=self.device).chunk(self.progress.parts):
             part = rows.at(index)
-            total += self._backward_of(part, share * _mass(part) / whole)
+            total += self._backward_of(part, share * mass_of(part) / whole)
         return total
 
     def _backward_of(self, rows: Rows, share: float) -> Tensor:
@@ -267,15 +245,7 @@ class Training:
         )
 
     def _learning_rate(self) -> float:
-        """Return the learning rate as a function of the step alone, so that a checkpoint needs no scheduler's state."""
-        config = self._config
-        total = self.schedule.epochs * self._batches
-        warm = max(1, int(total * config.warm_up))
-        if self.progress.step < warm:
-            return config.learning_rate * (self.progress.step + 1) / warm
-        share = (self.progress.step - warm) / max(1, total - warm)
-        falls = {"cosine": 0.5 * (1.0 + math.cos(math.pi * share)), "linear": 1.0 - share, "constant": 1.0}
-        return config.learning_rate * falls[config.scheduler]
+        return learning_rate(self._config, self.progress.step, self.schedule.epochs * self._batches)
 
     def _end_epoch(self, context: TrainingContext, checkpoints: Checkpoints) -> None:
         p = self.progress
@@ -302,8 +272,8 @@ class Training:
             return self._sum(self.evaluate(rows)) / self._peers.count
         loss = mass = 0.0
         for some in rows.in_order((self._peers.rank, self._peers.count)):
-            loss, mass = loss + self.evaluate(some) * _mass(some), mass + _mass(some)
-        return self._sum(loss) / max(self._sum(mass), _LEAST)
+            loss, mass = loss + self.evaluate(some) * mass_of(some), mass + mass_of(some)
+        return self._sum(loss) / max(self._sum(mass), LEAST)
 
     def _sum(self, value: float) -> float:
         """Return the sum of a number over all processes."""
@@ -329,8 +299,13 @@ class Training:
         """
         self.network.eval()
         with torch.no_grad():
-            parts = zip(*(torch.split(each, self._evaluated_at_once) for each in rows.inputs), strict=True)
-            return torch.cat([mean_logits(self._answer(part), self._task) for part in parts])
+            first = mean_logits(self._answer(rows.part(0, self._evaluated_at_once).inputs), self._task)
+            logits = first.new_empty(len(rows), *first.shape[1:])  # a list of answers splits the memory that is freed
+            logits[: len(first)] = first
+            for at in range(len(first), len(rows), self._evaluated_at_once):
+                inputs = rows.part(at, at + self._evaluated_at_once).inputs
+                logits[at : at + self._evaluated_at_once] = mean_logits(self._answer(inputs), self._task)
+            return logits
 
     def _answer(self, inputs: tuple[Tensor, ...]) -> Tensor:
         output: Tensor = functional_call(self.network, self.average, inputs) if self.average else self.network(*inputs)
@@ -339,11 +314,6 @@ class Training:
 
 def _copied(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in state.items()}
-
-
-def _mass(rows: Rows) -> float:
-    """Return what a mean over rows divides by: their number, or the sum of their weights."""
-    return float(len(rows)) if rows.weight is None else max(float(rows.weight.sum()), _LEAST)
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:

@@ -1,17 +1,28 @@
-"""What a training makes small: the loss of a task, or of quantiles of its target."""
+"""What a training makes small: the loss of a task, or of quantiles of its target; and what a mean over rows divides by."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING, Final
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+if TYPE_CHECKING:
+    from mlopsfw_trainer_torch.rows import Rows
+
+LEAST: Final = 1e-12
+"""A sum of weights, at least."""
 _OF_MEMBERS = 3  # dimensions of an output with members
 
 Loss = Callable[[Tensor, Tensor, "Tensor | None"], Tensor]
+
+
+def mass_of(rows: Rows) -> float:
+    """Return what a mean over rows divides by: their number, or the sum of their weights."""
+    return float(len(rows)) if rows.weight is None else max(float(rows.weight.sum()), LEAST)
 
 
 def loss_of(task: str, quantiles: Sequence[float] = ()) -> Loss:

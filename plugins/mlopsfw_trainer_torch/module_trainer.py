@@ -10,8 +10,10 @@ import torch
 from mlopsfw.errors import UsageError
 from mlopsfw.features.fit import learned_columns
 from mlopsfw.features.labels import rows_with_label
+from mlopsfw.features.size import row_bytes, rows_fit
+from mlopsfw.features.survey import survey
 from mlopsfw_trainer_torch.attributions import module_attributions
-from mlopsfw_trainer_torch.columns import check_options, examples, inputs_of
+from mlopsfw_trainer_torch.columns import GrowingInputs, ModuleFeatures, check_options, examples, inputs_of
 from mlopsfw_trainer_torch.export import export_weights
 from mlopsfw_trainer_torch.losses import loss_of
 from mlopsfw_trainer_torch.module import (
@@ -24,9 +26,9 @@ from mlopsfw_trainer_torch.module import (
     try_module,
 )  # fmt: skip
 from mlopsfw_trainer_torch.module_export import export_module
-from mlopsfw_trainer_torch.problem import Problem, target_of
-from mlopsfw_trainer_torch.rows import Rows, held_out, weights_of
-from mlopsfw_trainer_torch.streamed import few
+from mlopsfw_trainer_torch.problem import Problem, read_as_needed, target_of
+from mlopsfw_trainer_torch.rows import held_out
+from mlopsfw_trainer_torch.streamed import Encoder, few
 from mlopsfw_trainer_torch.trainer import Fit, TorchTrainer
 
 if TYPE_CHECKING:
@@ -35,10 +37,11 @@ if TYPE_CHECKING:
     import polars as pl
 
     from mlopsfw.roles import Ability, TrainingData, TrainingTask
+    from mlopsfw_trainer_torch import TorchConfig
     from mlopsfw_trainer_torch.columns import Input
-    from mlopsfw_trainer_torch.rows import Target
 
 _COMPARED = 128
+_LOOKED = 1024
 
 
 class ModuleTrainer(TorchTrainer):
@@ -63,20 +66,38 @@ class ModuleTrainer(TorchTrainer):
         check_options(task, names)
         more = [name for name in (task.weight, task.time) if name in train.schema.names]
         columns = list(dict.fromkeys([*names, task.target, *more]))
+        if _fits(train, valid, names, config):
+            return self._in_memory(task, train, valid, columns, names)
+        looked = GrowingInputs(names, config.length)
+        surveyed = survey(train, task, columns, "training", config.memory, each=looked.add)
+        problem = read_as_needed(surveyed, ModuleFeatures(looked.inputs), task, valid, config)
+        return self._described(problem, looked.inputs, surveyed.sample, task)
+
+    def _in_memory(
+        self, task: TrainingTask, train: TrainingData, valid: TrainingData | None, columns: list[str], names: list[str]
+    ) -> Problem:
+        config = self._config
         frame = rows_with_label(train, task, columns, "training")
-        inputs, target = inputs_of(frame, names, config.length), target_of(frame, task)
-        rows = _rows(frame, inputs, target, task)
-        signature = tuple(each.column for each in inputs)
-        unlabelled = train.rows - frame.height
-        self._inputs, self._examples = inputs, examples(inputs, frame, task.seed)
+        inputs = inputs_of(frame, names, config.length)
+        encoder = Encoder(ModuleFeatures(inputs), target_of(frame, task), task, (), torch.device("cpu"))
+        rows, unlabelled = encoder(frame), train.rows - frame.height
         if valid is not None and valid.rows:
-            checked = rows_with_label(
-                valid, task, [name for name in columns if name in valid.schema.names], "validation"
-            )
-            return Problem(signature, None, target, rows, _rows(checked, inputs, target, task), unlabelled)
-        times = frame[task.time] if task.time in frame.columns else None
-        held = 0 if config.patience == 0 else int(config.holdout * frame.height)
-        return Problem(signature, None, target, *held_out(rows, times, held, task.seed), unlabelled, "holdout")
+            there = [name for name in columns if name in valid.schema.names]
+            checked = encoder(rows_with_label(valid, task, there, "validation"))
+            problem = Problem((), None, encoder.target, rows, checked, unlabelled)
+        else:
+            times = frame[task.time] if task.time in frame.columns else None
+            held = 0 if config.patience == 0 else int(config.holdout * frame.height)
+            parts = held_out(rows, times, held, task.seed)
+            problem = Problem((), None, encoder.target, *parts, unlabelled, "holdout")
+        return self._described(problem, inputs, frame, task)
+
+    def _described(
+        self, problem: Problem, inputs: tuple[Input, ...], frame: pl.DataFrame, task: TrainingTask
+    ) -> Problem:
+        """Keep what the bundle will say of the inputs; return the problem with its signature."""
+        self._inputs, self._examples = inputs, examples(inputs, frame, task.seed)
+        return problem._replace(inputs=tuple(each.column for each in inputs))
 
     def _loop_options(self, task: TrainingTask) -> dict[str, Any]:
         config = self._config
@@ -86,7 +107,7 @@ class ModuleTrainer(TorchTrainer):
     def _network(self, problem: Problem, task: TrainingTask, device: torch.device) -> UserNetwork:
         network = build_module(self._config, problem.target.outputs).to(device)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            rows = few(problem.train)
+            rows = few(problem.train, 2)
             sample = rows.at(torch.arange(min(2, len(rows)))).to(device)
             try_module(network, self._loop_options(task)["loss"], sample, self._config)
         return network
@@ -100,13 +121,15 @@ class ModuleTrainer(TorchTrainer):
         files = {name: folder / name for name in ("model.onnx", "weights.safetensors")}
         network: Any = training.network
         export_weights(network.module, files["weights.safetensors"])
-        rows = few(problem.train if problem.valid is None else problem.valid)
+        rows = few(problem.train if problem.valid is None else problem.valid, _COMPARED)
         probed = rows.at(torch.arange(min(_COMPARED, len(rows))))
         difference = export_module(network, problem.target, self._inputs, probed, files["model.onnx"])
         facts = {"module": self._config.module, "export_difference": float(f"{difference:.1e}")}
         return files, facts | module_attributions(network, self._inputs, probed.to(next(network.parameters()).device))
 
 
-def _rows(frame: pl.DataFrame, inputs: tuple[Input, ...], target: Target, task: TrainingTask) -> Rows:
-    tensors = tuple(torch.from_numpy(each.array(frame[each.column.name])) for each in inputs)
-    return Rows(tensors, target.encode(frame[task.target]), weights_of(frame, task))
+def _fits(train: TrainingData, valid: TrainingData | None, names: list[str], config: TorchConfig) -> bool:
+    """Return whether the rows fit into `memory`, as they are read and as tensors, by the first of them."""
+    first = train.lazy().select(names).head(_LOOKED).collect()
+    tensors = sum(each.bytes for each in inputs_of(first, names, config.length)) if first.height else 0
+    return rows_fit(train, valid, row_bytes(train, names) + tensors, config.memory)

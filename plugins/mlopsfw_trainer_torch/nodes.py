@@ -1,6 +1,6 @@
 """A training in several processes on the nodes of an engine, which share no folder with the step: the engine's launcher starts them.
 
-Each process gets a copy of the rows. The first sends metrics, progress and checkpoints to the step, which writes them where it would write its
+Each process gets a copy of the rows: in memory, or as files on the disk of its node where they do not fit. The first sends metrics, progress and checkpoints to the step, which writes them where it would write its
 own.
 """
 
@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 
-from mlopsfw.errors import MlopsfwError, UsageError, error_from_json, error_to_json
+from mlopsfw.errors import MlopsfwError, error_from_json, error_to_json
 from mlopsfw.roles import Resources
 from mlopsfw_trainer_torch.checkpoint import Checkpoints, encoded, restored
 from mlopsfw_trainer_torch.launch import read_spec, write_problem
-from mlopsfw_trainer_torch.streamed import Streamed
 from mlopsfw_trainer_torch.worker import Silent, train
 
 if TYPE_CHECKING:
@@ -47,14 +46,8 @@ def run_on_nodes(
     """Train to the end in `config.processes` processes; the last checkpoint has the result.
 
     Raises:
-        UsageError: The rows do not fit into `memory`.
         MlopsfwError: As in one process; what the launcher raises where they die again and again.
     """
-    if isinstance(problem.train, Streamed):
-        raise UsageError(
-            f"[trainer.torch] processes = {config.processes} on other nodes: they get a copy of the rows, which do not fit into `memory`",
-            hint="Set a larger memory, or processes = 1.",
-        )
 
     def receive(message: bytes) -> None:
         kind, _, rest = message.partition(b"\n")
@@ -70,7 +63,7 @@ def run_on_nodes(
         f"{__name__}:join",
         count=config.processes,
         each=Resources(cpus=float(config.threads), gpus=float(_wants_gpu(config))),
-        folder=write_problem(config, task, problem, checkpoints, context),
+        folder=write_problem(config, task, problem, checkpoints, context, copied=True),
         receive=receive,
         state=b"\n".join((_CHECKPOINT, checkpoints.read())),
     )

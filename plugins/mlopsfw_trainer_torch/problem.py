@@ -10,20 +10,22 @@ import torch
 
 from mlopsfw.evaluation import class_codes
 from mlopsfw.features import FeaturePlan
-from mlopsfw.features.blocks import Blocks, Part
+from mlopsfw.features.blocks import Part
 from mlopsfw.features.fit import training_columns
 from mlopsfw.features.labels import check_weights, classes_of, numbers, rows_with_label
 from mlopsfw.features.size import plan_fits
 from mlopsfw.features.survey import survey, survey_plan
 from mlopsfw_trainer_torch.rows import Rows, Target, held_out, tensors
-from mlopsfw_trainer_torch.streamed import Encoder, Streamed
+from mlopsfw_trainer_torch.streamed import Encoder, PlanFeatures, Streamed
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from mlopsfw.features.blocks import Blocks
     from mlopsfw.features.survey import Survey
     from mlopsfw.roles import SignatureColumn, TrainingData, TrainingTask
     from mlopsfw_trainer_torch import TorchConfig
+    from mlopsfw_trainer_torch.streamed import Features
 
 
 class Problem(NamedTuple):
@@ -88,30 +90,56 @@ def _columns(data: TrainingData, task: TrainingTask) -> list[str]:
 
 
 def _streamed(task: TrainingTask, train: TrainingData, valid: TrainingData | None, config: TorchConfig) -> Problem:
-    """Return the problem with rows that are read as they are needed.
+    surveyed, plan = survey_plan(train, task, _columns(train, task), config.memory)
+    return read_as_needed(surveyed, PlanFeatures(plan), task, valid, config)._replace(inputs=plan.inputs, plan=plan)
 
-    It reads the table once, and its labels, times and weights again where rows are held out or classes weighted.
+
+def read_as_needed(
+    surveyed: Survey, features: Features, task: TrainingTask, valid: TrainingData | None, config: TorchConfig
+) -> Problem:
+    """Return the problem with rows that are read as they are needed; its signature and its plan are the caller's to add.
+
+    It reads the validation rows once, and labels, times and weights again where rows are held out or classes weighted.
+
+    Args:
+        surveyed: What a pass over the training rows gathered.
+        features: Makes the inputs of the network.
+        task: Names the columns.
+        valid: The rows to stop by.
+        config: The trainer's configuration.
+
+    Raises:
+        DataError: The labels do not fit the task, or the validation rows do not fit the features.
     """
-    surveyed, plan = survey_plan(train, task, _columns(train, task))
-    target = _surveyed_target(surveyed, task)
-    encoder = Encoder(plan, target, task, (), torch.device("cpu"))
-    connected = valid if valid is not None and valid.rows else None
-    share = 0.0 if connected is not None or config.patience == 0 else config.holdout
-    learned, held = surveyed.parts(task, share)
-    stopping = None
-    if connected is not None:
-        checked = survey(connected, task, _columns_there(connected, train, task), "validation")
-        stopping = _rows(checked, Part(target=task.target), encoder)
-    elif held is not None:
-        stopping = _rows(surveyed, held, encoder)
-        if not _weighs(stopping.blocks, task):
-            learned, stopping = Part(target=task.target), None  # rows without weight tell nothing
-    rows = _rows(surveyed, learned, encoder)
-    if config.class_weights == "balanced" and target.classes:
-        encoder = replace(encoder, of_class=_class_weights(rows.blocks, target, task))
-        rows = Streamed(rows.blocks, encoder, rows.sample)
-    unlabelled = train.rows - sum(surveyed.sizes)
-    return Problem(plan.inputs, plan, target, rows, stopping, unlabelled, "holdout" if connected is None else "valid")
+    encoder = Encoder(features, _surveyed_target(surveyed, task), task, (), torch.device("cpu"))
+    learned, stopping = _divided(surveyed, encoder, valid, config)
+    if config.class_weights == "balanced" and encoder.target.classes:
+        encoder = replace(encoder, of_class=_class_weights(learned.blocks, encoder.target, task))
+        learned = Streamed(learned.blocks, encoder, learned.sample)
+    unlabelled = surveyed.data.rows - sum(surveyed.sizes)
+    name = "valid" if valid is not None and valid.rows else "holdout"
+    return Problem((), None, encoder.target, learned, stopping, unlabelled, name)
+
+
+def _divided(
+    surveyed: Survey, encoder: Encoder, valid: TrainingData | None, config: TorchConfig
+) -> tuple[Streamed, Streamed | None]:
+    """Return the rows to learn from, and those to stop by: the connected ones, or a share of the training rows."""
+    task, every = encoder.task, Part(target=encoder.task.target)
+    if valid is not None and valid.rows:
+        names = [name for name in surveyed.sample.columns if name in valid.schema.names]
+        checked = survey(valid, task, names, "validation", config.memory, each=_checks(encoder.features))
+        return _rows(surveyed, every, encoder), _rows(checked, every, encoder)
+    learned, held = surveyed.parts(task, 0.0 if config.patience == 0 else config.holdout)
+    stopping = None if held is None else _rows(surveyed, held, encoder)
+    if stopping is not None and not _weighs(stopping.blocks, task):
+        return _rows(surveyed, every, encoder), None  # rows without weight tell nothing
+    return _rows(surveyed, learned, encoder), stopping
+
+
+def _checks(features: Features) -> Features | None:
+    """Return what refuses rows before the training; a plan takes all rows."""
+    return None if isinstance(features, PlanFeatures) else features
 
 
 def _rows(surveyed: Survey, part: Part, encoder: Encoder) -> Streamed:
@@ -125,15 +153,11 @@ def _surveyed_target(surveyed: Survey, task: TrainingTask) -> Target:
     return Target(task.task, surveyed.classes(task.task))
 
 
-def _columns_there(valid: TrainingData, train: TrainingData, task: TrainingTask) -> list[str]:
-    return [name for name in _columns(train, task) if name in valid.schema.names]
-
-
 def _weighs(blocks: Blocks, task: TrainingTask) -> bool:
     """Return whether there is a row, and one that weighs something."""
     if not task.weight:
         return len(blocks) > 0
-    frames = Blocks(blocks.data, [task.weight], blocks.part, blocks.sizes).in_order()
+    frames = blocks.only([task.weight]).in_order()
     return any(bool(check_weights(frame[task.weight], some=False).any()) for frame in frames)
 
 
@@ -141,7 +165,7 @@ def _class_weights(blocks: Blocks, target: Target, task: TrainingTask) -> tuple[
     """Return for each class the weight of its rows that gives all classes the same total weight."""
     totals = np.zeros(len(target.classes))
     names = [task.target, *filter(None, [task.weight])]
-    for frame in Blocks(blocks.data, names, blocks.part, blocks.sizes).in_order():
+    for frame in blocks.only(names).in_order():
         weights = check_weights(frame[task.weight], some=False) if task.weight else None
         totals += np.bincount(class_codes(frame[task.target], target.classes), weights, len(totals))
     return tuple((totals.sum() / (len(totals) * totals.clip(1e-12))).tolist())

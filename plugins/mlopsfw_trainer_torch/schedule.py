@@ -1,4 +1,4 @@
-"""The length of a training: batch size, epochs and patience from the number of training rows, unless the configuration sets them.
+"""The length of a training and its learning rate: from the number of training rows, unless the configuration sets them.
 
 What a network learns depends on the steps of its optimiser, not on epochs: ten epochs of 6,000 rows in batches of 1,024 are 60 steps, which
 teach it nothing. docs/training.md has the rule and the measurements behind it.
@@ -45,6 +45,16 @@ def schedule_of(config: TorchConfig, rows: int) -> Schedule:
     epochs = _epochs(rows, size) if config.epochs == "auto" else config.epochs
     patience = max(PATIENCE[0], math.ceil(PATIENCE[1] * epochs)) if config.patience == "auto" else config.patience
     return Schedule(epochs, size, patience)
+
+
+def learning_rate(config: TorchConfig, step: int, steps: int) -> float:
+    """Return the learning rate of one of `steps` steps: a function of the step alone, so that a checkpoint needs no scheduler's state."""
+    warm = max(1, int(steps * config.warm_up))
+    if step < warm:
+        return config.learning_rate * (step + 1) / warm
+    share = (step - warm) / max(1, steps - warm)
+    falls = {"cosine": 0.5 * (1.0 + math.cos(math.pi * share)), "linear": 1.0 - share, "constant": 1.0}
+    return config.learning_rate * falls[config.scheduler]
 
 
 def _batch_size(rows: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -25,9 +25,40 @@ if TYPE_CHECKING:
     from mlopsfw.roles import TrainingTask
     from mlopsfw_trainer_torch.rows import Target
 
-CHUNK: Final = 2048
-"""Rows that are encoded together: few enough for the caches of a processor."""
 _FEW = 8192
+
+
+class Features(Protocol):
+    """Makes what a network takes of the rows of a table. Holds no state; a thread may use it."""
+
+    @property
+    def chunk(self) -> int:
+        """How many rows to encode together."""
+
+    def __call__(self, frame: pl.DataFrame) -> tuple[Tensor, ...]:
+        """Return the inputs of rows, each `[rows, …]`."""
+
+
+class PlanFeatures(NamedTuple):
+    """The features of a plan.
+
+    Args:
+        plan: The feature plan.
+    """
+
+    plan: FeaturePlan
+
+    @property
+    def chunk(self) -> int:
+        """Few enough rows for the caches of a processor."""
+        return 2048
+
+    def __call__(self, frame: pl.DataFrame) -> tuple[Tensor, ...]:
+        """Return the plan's floats and codes."""
+        arrays = self.plan.apply(table_arrays(frame, self.plan.inputs))
+        none = np.empty((frame.height, 0))
+        numeric = torch.from_numpy(arrays.get(NUMERIC, none.astype(np.float32)))
+        return numeric, torch.from_numpy(arrays.get(CATEGORICAL, none.astype(np.int64)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +66,14 @@ class Encoder:
     """Makes tensors of a part of a table. Holds no state; a thread may use it.
 
     Args:
-        plan: The feature plan.
+        features: Makes the inputs of the network.
         target: How labels become numbers.
         task: Names target and weights.
         of_class: Weights of the classes, or empty.
         device: Where the tensors lie.
     """
 
-    plan: FeaturePlan
+    features: Features
     target: Target
     task: TrainingTask
     of_class: tuple[float, ...]
@@ -50,12 +81,8 @@ class Encoder:
 
     def __call__(self, frame: pl.DataFrame) -> Rows:
         """Return the rows of a part as tensors."""
-        arrays = self.plan.apply(table_arrays(frame, self.plan.inputs))
-        none = np.empty((frame.height, 0))
-        numeric = torch.from_numpy(arrays.get(NUMERIC, none.astype(np.float32)))
-        codes = torch.from_numpy(arrays.get(CATEGORICAL, none.astype(np.int64)))
         target = self.target.encode(frame[self.task.target])
-        return Rows((numeric, codes), target, self._weights(frame, target)).to(self.device)
+        return Rows(self.features(frame), target, self._weights(frame, target)).to(self.device)
 
     def _weights(self, frame: pl.DataFrame, target: Tensor) -> Tensor | None:
         weight = None
@@ -100,7 +127,7 @@ class Streamed:
 
     def batches(self, order: Order, start: int) -> Iterator[Rows]:
         """Yield the batches of an epoch from `start` on. What is left over joins the last one."""
-        rows, each = len(self) // order.shard[1], max(1, CHUNK // order.size)
+        rows, each = len(self) // order.shard[1], max(1, self.encoder.features.chunk // order.size)
         firsts = range(start, order.batches, each)
         bounds = [*(first * order.size for first in firsts), rows]
         frames = self.blocks.shuffled(order.seed, order.epoch, order.shard, start * order.size)
@@ -112,16 +139,19 @@ class Streamed:
 
     def in_order(self, shard: tuple[int, int] = (0, 1)) -> Iterator[Rows]:
         """Yield the rows in the order of the table."""
-        return self._encoded(self.blocks.in_order(shard), _bounds(len(self) // shard[1]))
+        return self._encoded(self.blocks.in_order(shard), self._bounds(len(self) // shard[1]))
 
     def measured(self) -> Iterator[Rows]:
         """Yield the sample, with the weights of rows alone: those of classes are for learning."""
-        lengths = (stop - first for first, stop in pairwise(_bounds(self.sample.height)))
+        lengths = (stop - first for first, stop in pairwise(self._bounds(self.sample.height)))
         return in_order(replace(self.encoder, of_class=()), _cut(iter([self.sample]), lengths), threads=1)
 
-    def few(self) -> Rows:
-        """Return rows from all over the sample."""
-        return self.encoder(self.sample[:: -(-self.sample.height // _FEW)])
+    def few(self, count: int) -> Rows:
+        """Return at most `count` rows from all over the sample."""
+        return self.encoder(self.sample[:: -(-self.sample.height // count)])
+
+    def _bounds(self, rows: int) -> list[int]:
+        return [*range(0, rows, self.encoder.features.chunk), rows]
 
     def _encoded(self, frames: Iterator[pl.DataFrame], bounds: Sequence[int]) -> Iterator[Rows]:
         lengths = (stop - first for first, stop in pairwise(bounds))
@@ -146,18 +176,14 @@ class Order(NamedTuple):
     shard: tuple[int, int]
 
 
-def few(rows: Rows | Streamed) -> Rows:
-    """Return rows in memory that stand for all."""
-    return rows.few() if isinstance(rows, Streamed) else rows
+def few(rows: Rows | Streamed, count: int = _FEW) -> Rows:
+    """Return rows in memory that stand for all; `count` of them, at most, where not all are there."""
+    return rows.few(count) if isinstance(rows, Streamed) else rows
 
 
 def measured(rows: Rows | Streamed) -> Iterator[Rows]:
     """Yield the rows that metrics are computed of: all that are in memory, else a sample."""
     return rows.measured() if isinstance(rows, Streamed) else iter([rows])
-
-
-def _bounds(rows: int) -> list[int]:
-    return [*range(0, rows, CHUNK), rows]
 
 
 def _cut(frames: Iterator[pl.DataFrame], lengths: Iterable[int]) -> Iterator[pl.DataFrame]:

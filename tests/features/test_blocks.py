@@ -10,7 +10,7 @@ import pytest
 
 from mlopsfw.data.tables import row_order
 from mlopsfw.data.tables.handle import TableHandle
-from mlopsfw.features import FeaturePlan, Ramp, Scale
+from mlopsfw.features import FeaturePlan, Ramp, Scale, summary
 from mlopsfw.features import survey as surveys
 from mlopsfw.features.blocks import Blocks, Part, read_handle, write_handle
 from mlopsfw.features.survey import survey, survey_plan
@@ -101,16 +101,16 @@ class Counting(TableHandle):
 
     read: list
 
-    def batches(self, **arguments):
-        self.read.append((arguments["start"], tuple(arguments["columns"])))
-        return super().batches(**arguments)
+    def part(self, columns, start, rows):
+        self.read.append((start, tuple(columns)))
+        return super().part(columns, start, rows)
 
 
 def test_a_shard_reads_its_own_blocks_and_a_resumed_epoch_no_window_that_is_over(table):
     counting = Counting(table.lazy(), ROWS, "")
     counting.read = []
     sizes = survey(table, TASK, ["binary"], "training").sizes
-    blocks = Blocks(counting, ["id"], Part(target="binary"), sizes)
+    blocks = Blocks(counting, ["id"], Part(target="binary"), sizes, 64)
     list(blocks.shuffled(1, 0, (0, 2)))
     assert len(counting.read) <= 9  # of 16
     assert {columns for _, columns in counting.read} == {("id", "binary")}
@@ -160,6 +160,27 @@ def test_quantiles_of_many_rows_are_those_of_a_sample_of_all_blocks(table, monke
     whole = table.lazy().select("number").drop_nulls().collect()["number"]
     shares = [(whole <= edge).mean() for edge in edges]
     assert np.abs(np.array(shares) - np.linspace(0, 1, len(edges))).max() < 0.08
+
+
+def test_texts_that_are_too_many_to_count_have_the_categories_of_the_sample(monkeypatch):
+    texts = [f"common{row % 3}" if row % 2 else f"{row} is a text that no other row has" for row in range(ROWS)]
+    table = TableHandle.of(pl.DataFrame({"text": texts, "y": [row % 3 == 0 for row in range(ROWS)]}))
+    task, plans = TrainingTask(task="binary", target="y"), []
+    for most in (1 << 25, 1000):
+        monkeypatch.setattr(summary, "_COUNTED", most)
+        plans.append(survey_plan(table, task, ["text", "y"])[1])
+    assert plans[0] == plans[1] == FeaturePlan.fit(table.table(), task)
+    monkeypatch.setattr(surveys, "SAMPLED", 3)  # a row of each block
+    plans.append(survey_plan(table, task, ["text", "y"])[1])
+    assert len(plans[2].operations[0].values) <= 3
+
+
+def test_a_sample_of_long_texts_keeps_nothing_of_the_other_rows(monkeypatch):
+    monkeypatch.setattr(surveys, "SAMPLED", 50)
+    table = TableHandle.of(pl.DataFrame({"text": [f"{row:0200d}" for row in range(ROWS)], "y": [0.0] * ROWS}))
+    sample = survey(table, TrainingTask(task="regression", target="y"), ["text", "y"], "training").sample
+    kept = sample["text"].to_arrow(compat_level=pl.CompatLevel.newest()).get_total_buffer_size()
+    assert kept < 60 * 250
 
 
 def test_what_no_training_can_use_is_refused_by_name(table):

@@ -91,6 +91,10 @@ def noisy(vector):
     return vector + 0.1 * torch.randn_like(vector)
 
 
+def noisy_beside(vector, number):
+    return noisy(vector), number
+
+
 def longer(vector):
     return torch.cat([vector, vector], dim=1)
 

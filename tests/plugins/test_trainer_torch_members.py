@@ -11,7 +11,7 @@ import torch
 from mlopsfw.data.tables.handle import TableHandle
 from mlopsfw.testing.trainer import Context, digests, training_rows, training_task
 from mlopsfw_trainer_torch import TorchConfig
-from mlopsfw_trainer_torch.loop import loss_of
+from mlopsfw_trainer_torch.losses import loss_of
 from mlopsfw_trainer_torch.rows import Rows, held_out
 from mlopsfw_trainer_torch.tabm import MemberNetwork, mean_logits
 from mlopsfw_trainer_torch.trainer import TorchTrainer

@@ -102,6 +102,7 @@ class OneNode:
 
     def launch(self, target, *, count, each, folder, receive, state):
         self.asked, kept, again = (target, count, each), [state], True
+        folder = folder.rename(self.folder / "there")
         module, _, function = target.partition(":")
         while again:
             self.starts, again = self.starts + 1, False
@@ -124,14 +125,26 @@ class OneNode:
                 raise ConnectionError
 
 
-def test_an_engines_launcher_trains_the_same_model_and_goes_on_at_the_last_checkpoint(tmp_path):
-    config = msgspec.structs.replace(PLAIN, network="mlp", checkpoint_every=2)
-    task, rows = training_task("binary", features=("number", "color")), TableHandle.of(training_rows(300))
+class Left(TableHandle):
+    """A table in a file of the step's node, which other nodes do not have."""
+
+    def to_bytes(self):
+        raise AssertionError("the place of the rows is of no use elsewhere")
+
+
+@pytest.mark.parametrize("memory", ["", "1kB"], ids=["in memory", "from files"])
+def test_an_engines_launcher_trains_the_same_model_and_goes_on_at_the_last_checkpoint(tmp_path, memory):
+    config = msgspec.structs.replace(PLAIN, network="mlp", checkpoint_every=2, memory=memory)
+    task, table = training_task("binary", features=("number", "color")), training_rows(300)
+    rows = Left(table.lazy(), 300, "digest")
     launcher = OneNode(tmp_path, stops=[3, 5])
     alone, far = Context.under(tmp_path, "alone"), Context.under(tmp_path, "far")
     far.launcher = launcher
     before = TorchTrainer(config).fit(task, rows, None, alone)
     after = TorchTrainer(msgspec.structs.replace(config, processes=2)).fit(task, rows, None, far)
+    assert len(list((tmp_path / "there").glob("*.parquet"))) == (
+        1 if memory else 0
+    )  # rows held out are of the same table
     assert torch.equal(weights(before), weights(after))
     assert losses(far) == losses(alone)
     assert launcher.starts == 3

@@ -179,6 +179,18 @@ def large(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def long_texts(tmp_path_factory):
+    """A file of a million rows, each with a text of 200 characters of its own, and one of three million."""
+    folder = tmp_path_factory.mktemp("texts")
+    row = pl.int_range(1_000_000, eager=False)
+    text = pl.concat_str([(row + 1_000_000 * n).hash().cast(pl.String).str.zfill(20) for n in range(10)])
+    frame = pl.select(text=text, y=row % 2 == 0)
+    frame.write_parquet(folder / "1000000.parquet", row_group_size=100_000)
+    pl.concat([frame.lazy()] * 3).sink_parquet(folder / "3000000.parquet", row_group_size=100_000)
+    return folder
+
+
 def peak(large, rows, memory):
     """Return by how many MiB the memory of a training grows."""
     command = [sys.executable, "-c", CHILD, str(large / f"{rows}.parquet"), str(rows), memory, str(large / memory)]
@@ -196,6 +208,16 @@ def test_four_times_the_rows_take_the_same_memory(large):
     assert millions < million + 100
     assert millions < 600
     assert peak(large, 1_000_000, "100GiB") > 2 * million  # in memory a quarter of the rows takes more
+
+
+@pytest.mark.nightly
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+def test_three_times_the_rows_of_long_texts_take_the_same_memory(long_texts):
+    million, millions = (peak(long_texts, rows, "1kB") for rows in (1_000_000, 3_000_000))
+    assert millions < million + 100
+    assert millions < 500  # the texts alone take 200 and 600
 
 
 def test_rows_in_memory_and_streamed_are_told_apart_by_their_checkpoints(tmp_path):

@@ -94,6 +94,22 @@ def test_two_nodes_give_the_loss_of_one_process_and_see_each_row_once_an_epoch(t
         assert len(set(ids)) == ROWS
 
 
+def test_rows_that_do_not_fit_are_read_by_each_node_from_a_disk_of_its_own(tmp_path, cluster):
+    options = {"memory": "1kB", "batch_size": ROWS}
+    one = fit(tmp_path, "one", **options)
+    far = fit_far(tmp_path, "far", params={"dies_at": 3}, **options)
+    assert far["streamed_rows"] == [ROWS]
+    assert far["train_loss"][-1] == pytest.approx(one["train_loss"][-1], abs=1e-5)
+    assert far["resumed_at_step"] == [2]
+    seen = notes(tmp_path / "far-notes")
+    assert set(seen) == {"0-0", "1-0", "0-1", "1-1"}
+    for step in range(2):  # each is an epoch
+        ids = [each for rank in "01" for each in seen[f"{rank}-1"][step]]
+        assert sum(ids) == ROWS * (ROWS - 1) // 2
+        assert len(set(ids)) == ROWS
+    assert not list(Path(tempfile.gettempdir()).glob("mlopsfw-*-*/spec.json"))
+
+
 def lose_a_node(cluster, folder: Path) -> None:
     """Take away a node that trains, once the processes have started anew and made two steps."""
     from ray_cluster import family

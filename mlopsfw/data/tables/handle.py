@@ -65,6 +65,10 @@ class TableHandle:
         """Return the rows as a lazy frame."""
         return self._frame
 
+    def part(self, columns: Sequence[str], start: int, rows: int) -> pl.DataFrame:
+        """Return `rows` rows from `start` on, or those that are left."""
+        return self._selected(self._by_slices(), columns).slice(start, rows).collect()
+
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Return all rows, with `columns` or all. Raise `DataError` for a column that there is not."""
         return self._selected(self._frame, columns).collect().to_arrow()
