@@ -185,7 +185,7 @@ def test_weights_reach_a_loss_that_takes_them_and_another_does_not_name_the_abil
     rows = VECTORS.with_columns(weight=pl.when(pl.col("kind") == "a").then(9.0).otherwise(0.01))
     task = TrainingTask(task="multiclass", target="kind", weight="weight")
     model = fit(tmp_path, rows, task, loss="nets:weighted", epochs=20)
-    assert model.metrics["train_accuracy"] == pytest.approx((rows["kind"] == "a").mean(), abs=0.05)
+    assert model.metrics["train_accuracy"] > 0.95  # by weight: the rows of "a" count, which are few
     assert "weight" in trainer(loss="nets:weighted").abilities
     assert "weight" not in trainer(loss="nets:smoothed").abilities
     assert "weight" in trainer().abilities

@@ -102,7 +102,7 @@ class OneNode:
 
     def launch(self, target, *, count, each, folder, receive, state):
         self.asked, kept, again = (target, count, each), [state], True
-        folder = folder.rename(self.folder / "there")
+        folder = folder.rename(self.folder / f"there-{self.starts}")
         module, _, function = target.partition(":")
         while again:
             self.starts, again = self.starts + 1, False
@@ -142,7 +142,7 @@ def test_an_engines_launcher_trains_the_same_model_and_goes_on_at_the_last_check
     far.launcher = launcher
     before = TorchTrainer(config).fit(task, rows, None, alone)
     after = TorchTrainer(msgspec.structs.replace(config, processes=2)).fit(task, rows, None, far)
-    assert len(list((tmp_path / "there").glob("*.parquet"))) == (
+    assert len(list((tmp_path / "there-0").glob("*.parquet"))) == (
         1 if memory else 0
     )  # rows held out are of the same table
     assert torch.equal(weights(before), weights(after))
