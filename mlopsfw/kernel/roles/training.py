@@ -118,9 +118,15 @@ class TrainingData(Protocol):
         """Return all rows in memory, by default with all columns. Raise `DataError` for a column that there is not."""
 
     def batches(
-        self, *, columns: Sequence[str] | None = None, size: int = 8192, seed: int | None = None, epoch: int = 0,
-        shard: tuple[int, int] = (0, 1), start: int = 0,
-    ) -> Iterator[pa.RecordBatch]:  # fmt: skip
+        self,
+        *,
+        columns: Sequence[str] | None = None,
+        size: int = 8192,
+        seed: int | None = None,
+        epoch: int = 0,
+        shard: tuple[int, int] = (0, 1),
+        start: int = 0,
+    ) -> Iterator[pa.RecordBatch]:
         """Yield the rows of one epoch, `size` in a batch. Equal arguments give equal batches.
 
         Args:
