@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mlopsfw.roles import Provider, hookimpl
+from mlopsfw.roles import MemorySize, Provider, hookimpl
 
 if TYPE_CHECKING:
     from mlopsfw.roles import Deployer, Host
@@ -31,6 +31,8 @@ class HttpConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         hang_seconds: Seconds without a sign of life after which a server process is replaced. Set it above the time of a small request.
         answer_seconds: The most seconds to compute a long request; beyond them the client gets a 413. A process whose model does not return from
             one call for so long is replaced.
+        memory: The most that a server process may allocate, such as `4GiB`, the model included; a request whose answer takes more gets a 413.
+            By default what the machine gives: a model that allocates without bounds then ends processes, of other programs too.
         compact_seconds: Seconds between moves of captured predictions into their table; 0 leaves that to readers.
     """
 
@@ -47,6 +49,7 @@ class HttpConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     start_timeout: float = 60.0
     hang_seconds: float = 2.0
     answer_seconds: float = 60.0
+    memory: MemorySize = ""
     compact_seconds: float = 60.0
 
 

@@ -25,6 +25,7 @@ import msgspec
 
 from mlopsfw.capturelog.writer import CaptureWriter
 from mlopsfw.errors import MlopsfwError, ServingError
+from mlopsfw.roles import Resources
 from mlopsfw.worker import Scorer, open_scorer
 from mlopsfw_deployer_http.gate import Gate
 from mlopsfw_deployer_http.listener import Limits, Listener
@@ -38,6 +39,7 @@ _OWN_FILES = 64  # descriptors besides connections: libraries, logs, segments
 _BURST = 1024  # most connections accepted in one turn of the event loop, before any is counted
 _FEWEST = 64  # connections below which a server is not worth starting
 _SWITCH = 0.0005  # seconds for which a long request may keep the interpreter from the event loop
+_ROOM = 64 << 20  # bytes that requests need at least, whatever the model
 _YOUNG = 10_000  # objects made between two collections, each of which takes less than a millisecond
 PING, ALIVE = b"ping\n", b"alive\n"
 FAILED = 3  # exit status of a process that could not load its model
@@ -77,6 +79,26 @@ def raise_open_files(wanted: int) -> int:
             hint=f"Raise the hard limit, such as `ulimit -n 8192` or LimitNOFILE=8192; {wanted} connections need {wanted + _OWN_FILES}.",
         )
     return possible
+
+
+def limit_memory(memory: str) -> None:
+    """Let this process allocate no more than `memory`, which may be empty. What it needs beyond is then a `MemoryError` of one request.
+
+    Raises:
+        ServingError: It holds more already, with the model loaded.
+    """
+    if not memory:
+        return
+    import resource
+
+    limit = Resources(memory=memory).bytes
+    held = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmData"))
+    if (taken := int(held.split()[1]) << 10) + _ROOM > limit:
+        raise ServingError(
+            f"memory = {memory} is too little: the server takes {taken >> 20:,} MiB with the model, before any request",
+            hint=f'Write [deployer.http] memory = "{(taken + _ROOM >> 20) + 1}MiB" or more.',
+        )
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
 def bind(settings: Settings, port: int) -> socket.socket:
@@ -202,6 +224,7 @@ def main(arguments: list[str]) -> int:
     try:
         scorer = open_scorer(settings.spec, Path(settings.bundle), Path(settings.root), settings.config)
         serving = Serving(settings, scorer)
+        limit_memory(settings.http.memory)
     except Exception as error:  # noqa: BLE001 - whatever it is, the supervisor must hear of it
         return _failed(error, control)
     gc.freeze()  # what is loaded stays; a collection that went through it would delay requests

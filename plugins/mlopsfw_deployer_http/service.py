@@ -113,6 +113,9 @@ class Service:
     def _failed(self, request: Request, error: Exception) -> Answer:
         if isinstance(error, SignatureMismatch):
             error = Refusal.of(error)
+        elif _lacks_memory(error):
+            self._faults.write(error, method=request.method, path=request.path[:200])
+            error = Refusal(413, "the answer takes more memory than the server has; send fewer or smaller rows")
         return self.refused(error) if isinstance(error, Refusal) else self._fault(request, error)
 
     def refused(self, refusal: Refusal) -> Answer:
@@ -202,3 +205,8 @@ def _json(value: object) -> Answer:
 
 def _allow(methods: str) -> bytes:
     return f"allow: {methods}\r\n".encode()
+
+
+def _lacks_memory(error: Exception) -> bool:
+    """Return whether an allocation failed: of Python, ONNX Runtime, torch or another library in C++."""
+    return isinstance(error, MemoryError) or any(word in str(error) for word in ("bad_alloc", "allocate memory"))

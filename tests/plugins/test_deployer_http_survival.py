@@ -101,6 +101,33 @@ def test_a_server_whose_model_hangs_is_replaced(
         project.providers.deployer().deployer.stop("delay")
 
 
+def test_an_answer_that_takes_more_memory_than_the_server_may_have_is_refused_and_the_next_one_is_given(
+    make_project: Callable[..., Project], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(_HANGING.replace("time.sleep(0.1)", "bytearray(8 << 30)"))
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    project = make_project(TOML + 'memory = "4GiB"\n')
+    project.registry.register("delay", write_bundle(project, tmp_path / "1", 0.0))
+    try:
+        before = project.endpoints.deploy("models:/delay@1")
+        port = port_of(before.url)
+        for rows in (1, 2000):  # on the event loop, and aside in the thread
+            status, said, _ = ask(port, "POST", INFER, infer_body(*[{**ROW, "carrier": "HANG"}] * rows))
+            assert status == 413
+            assert "more memory than the server has" in said["error"]
+            assert answers(port)
+        now = project.endpoints.status("delay").facts
+        assert (now["worker"], now["restarts"]) == (before.facts["worker"], 0)
+    finally:
+        project.providers.deployer().deployer.stop("delay")
+
+
+def test_too_little_memory_for_the_model_is_refused_at_the_deployment(delay: Project, make_project) -> None:
+    project = make_project(TOML + 'memory = "20MiB"\n')
+    with pytest.raises(ServingError, match=r"memory = 20MiB is too little: the server takes \d+ MiB with the model"):
+        project.endpoints.deploy("models:/delay@1")
+
+
 _HANGING = """
 import sys, time
 if "mlopsfw_deployer_http.server" in " ".join(sys.orig_argv):
