@@ -33,7 +33,7 @@ class Display:
     def __init__(self, workspace: Workspace, stream: TextIO | None) -> None:
         self._workspace, self._stream = workspace, stream
         self.live = bool(stream and stream.isatty())
-        self._width = 8
+        self._run, self._width = "", 8
         self._shown = False
         self._noted: set[str] = set()
         self._parts: dict[str, list[int]] = {}  # of steps that run by parts: how many ran, how many were unchanged
@@ -45,6 +45,7 @@ class Display:
 
     def began(self, run: str, steps: int) -> None:
         """Show that a run, or another session of it, begins."""
+        self._run = run
         self._line(self._dim(f"run {run}, {steps} step{'s' * (steps != 1)}"))
 
     def started(self, name: str, attempt: int) -> None:
@@ -54,9 +55,10 @@ class Display:
             self._width = max(self._width, len(name))
 
     def cached(self, name: str, run: str, outputs: Mapping[str, Artifact]) -> None:
-        """Show that a cached result was used, and its notes."""
+        """Show that a cached result was used, or that an earlier session of this run made it, and its notes."""
         if not self._counted(name, 1):
-            self._step("cached", name, "", f"unchanged since {run}")
+            said = ("done", "in an earlier session") if run == self._run else ("cached", f"unchanged since {run}")
+            self._step(said[0], name, "", said[1])
             self._tell_notes(name, outputs)
 
     def finished(self, name: str, result: StepResult) -> None:

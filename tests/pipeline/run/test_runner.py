@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -113,7 +115,10 @@ def test_a_resumed_run_keeps_what_its_steps_logged_before_and_drops_the_tracebac
     bench.write(CHAIN, steps=STEPS.replace("def one(): return 1", says).replace("x + 1", "x + None"))
     bench.run()
     bench.edit("steps.py", "x + None", "x + 1")
-    run = bench.resume().run
+    shown = io.StringIO()
+    with bench.open() as project:
+        run = project.pipeline.resume(Display(project.workspace, shown), project.runs.get("latest")).run
+    assert re.search(r"✓ one +in an earlier session\n", shown.getvalue())
     with bench.open() as project:
         view = project.runs.get(run)
         assert (view.steps["one"].status, view.metrics) == ("done", {"one.loss": 2.0})
