@@ -85,14 +85,16 @@ def limit_memory(memory: str) -> None:
     """Let this process allocate no more than `memory`, which may be empty. What it needs beyond is then a `MemoryError` of one request.
 
     Raises:
-        ServingError: It holds more already, with the model loaded.
+        ServingError: It holds more already, with the model loaded; or the system is not Linux.
     """
     if not memory:
         return
     import resource
 
-    limit = Resources(memory=memory).bytes
-    held = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmData"))
+    limit, status = Resources(memory=memory).bytes, Path("/proc/self/status")
+    if not status.is_file():
+        raise ServingError("memory needs Linux", hint="Omit it from [deployer.http].")
+    held = next(line for line in status.read_text().splitlines() if line.startswith("VmData"))
     if (taken := int(held.split()[1]) << 10) + _ROOM > limit:
         raise ServingError(
             f"memory = {memory} is too little: the server takes {taken >> 20:,} MiB with the model, before any request",
