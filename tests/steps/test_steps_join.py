@@ -80,6 +80,12 @@ def test_a_row_gets_the_newest_that_was_known_and_no_other(rows, others, lag, to
     assert found == sum(value is not None for value in expected)
 
 
+def test_of_equal_times_the_last_counts_and_an_age_may_be_all_of_the_tolerance():
+    left, right = pl.DataFrame({"t": [at(30)]}), pl.DataFrame({"t": [at(0), at(0)], "x": [1, 2]})
+    ages = (joined_of(left, right, JoinParams(at="t", tolerance=age))[0]["x"].to_list() for age in ("30m", "29m"))
+    assert list(ages) == [[2], [None]]
+
+
 def test_without_keys_times_alone_decide_and_dates_are_times():
     left = pl.DataFrame({"day": [dt.date(2013, 1, 3), dt.date(2013, 1, 1)]})
     right = pl.DataFrame({"day": [dt.date(2013, 1, 2), dt.date(2013, 1, 3)], "x": [1, 2]})

@@ -22,7 +22,7 @@ def judged_of(labels, main):
     return Judged(np.arange(rows), np.zeros(rows, dtype=int), labels, {"main": main}, None)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def flipped():
     """Rows of three well separated classes, 30 of 600 with a wrong label, and out-of-fold probabilities."""
     draw = np.random.default_rng(0)

@@ -42,7 +42,7 @@ def test_a_missing_value_is_a_slice():
     assert search(rows, draw.exponential(1 + worse), np.arange(2000))[0].where == "carrier is null"
 
 
-@pytest.mark.parametrize("simulations", [30, pytest.param(300, marks=pytest.mark.nightly)], ids=["push", "nightly"])
+@pytest.mark.parametrize("simulations", [10, pytest.param(300, marks=pytest.mark.nightly)], ids=["push", "nightly"])
 def test_without_a_worse_slice_hardly_any_is_confirmed(simulations):
     draw, wrong = np.random.default_rng(1), 0
     for _ in range(simulations):
