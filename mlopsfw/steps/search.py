@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mlopsfw.pipeline.run.children import Children
     from mlopsfw.privacy.marks import Privacy
     from mlopsfw.steps.origins import ColumnOrigins
-    from mlopsfw.steps.train import FitParams
+    from mlopsfw.steps.training_params import FitParams
     from mlopsfw.steps.trial import Work
     from mlopsfw.training.search.settings import Tune
     from mlopsfw.training.search.space import Space
@@ -48,7 +48,7 @@ def search(
     children: Callable[[StepContext], Children],
 ) -> Mapping[str, Any]:
     """Search, and train the winner; or, as a child of the search, make one trial."""
-    from mlopsfw.steps.train import stored_model
+    from mlopsfw.steps.stored_model import stored_model
 
     work = work_of(params, tune, context, metrics, privacy)
     if GIVEN in context.inputs:

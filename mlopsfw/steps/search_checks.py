@@ -16,7 +16,7 @@ from mlopsfw.training.search.study import check_installed
 if TYPE_CHECKING:
     from mlopsfw.models.metrics import MetricSet
     from mlopsfw.pipeline.graph.parts import TrainerOptions
-    from mlopsfw.steps.train import FitParams
+    from mlopsfw.steps.training_params import FitParams
     from mlopsfw.training.search.settings import Tune
 
 

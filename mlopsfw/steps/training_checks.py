@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from mlopsfw.kernel.base.errors import ConfigError, UsageError
@@ -11,11 +11,9 @@ from mlopsfw.kernel.roles.training import TrainingTask
 
 if TYPE_CHECKING:
     from mlopsfw.models.metrics import MetricSet
-    from mlopsfw.steps.train import TrainParams
+    from mlopsfw.steps.training_params import TrainParams
     from mlopsfw.steps.validation import ValidateParams
     from mlopsfw.training.folds import Folds
-
-_PAIR = 2
 
 
 def check_task(params: TrainParams) -> None:
@@ -25,28 +23,6 @@ def check_task(params: TrainParams) -> None:
     if params.task not in TASKS:
         hint = f"Those that can: {', '.join(TASKS)}."
         raise ConfigError(f"the task {params.task!r} cannot be validated", key="task", hint=hint)
-
-
-def check_columns(params: TrainParams, names: Sequence[str], key: str) -> None:
-    """Raise `ConfigError` where columns to learn from hold the target, a column that is excluded, or one of them twice."""
-    for name in names:
-        if name == params.target:
-            raise ConfigError(f"the target {name!r} is among the features", key=key, hint="Leave it out.")
-        if name in params.exclude:
-            raise ConfigError(f"{name!r} is in `exclude`, too", key=key, hint="Leave it out of one of them.")
-    if len(set(names)) < len(names):
-        twice = next(name for at, name in enumerate(names) if name in names[:at])
-        raise ConfigError(f"it has {twice!r} twice", key=key, hint="Leave it out once.")
-
-
-def check_quantiles(params: TrainParams) -> None:
-    """Raise `ConfigError` unless quantiles are a lower and an upper level, of a regression."""
-    if params.quantiles and params.task != "regression":
-        hint = "Remove it: `calibrate` makes sets of classes without."
-        raise ConfigError(f"a {params.task} model has no quantiles", key="quantiles", hint=hint)
-    if params.quantiles and (len(params.quantiles) != _PAIR or params.quantiles[0] >= params.quantiles[1]):
-        message = f"{list(params.quantiles)} is no pair of a lower and an upper level"
-        raise ConfigError(message, key="quantiles", hint="Write quantiles = [0.05, 0.95].")
 
 
 def check_metric(metrics: MetricSet, task: str, name: str, key: str, *, also: Collection[str] = ()) -> str:

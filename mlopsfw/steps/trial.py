@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mlopsfw.pipeline.graph.parts import Trainers
     from mlopsfw.pipeline.graph.step import StepContext
     from mlopsfw.privacy.marks import Privacy
-    from mlopsfw.steps.train import FitParams
+    from mlopsfw.steps.training_params import FitParams
     from mlopsfw.training.crossfit import Judged, Subject
     from mlopsfw.training.folds import Fold, Folds
     from mlopsfw.training.search.settings import Tune
@@ -92,7 +92,7 @@ class Work(NamedTuple):
 
 def work_of(params: FitParams, tune: Tune, context: StepContext, metrics: MetricSet, privacy: Privacy) -> Work:
     """Return the work of a search; equal in each of its trials."""
-    from mlopsfw.steps.train import training_task
+    from mlopsfw.steps.training_params import training_task
     from mlopsfw.training.crossfit import Subject
     from mlopsfw.training.folds import Fold, make_folds
 

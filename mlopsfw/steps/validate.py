@@ -13,8 +13,8 @@ from mlopsfw.kernel.roles.provider import Provider
 from mlopsfw.kernel.roles.step import Step
 from mlopsfw.kernel.roles.training import TrainingData
 from mlopsfw.pipeline.graph.step import StepContext
-from mlopsfw.steps.train import training_task
 from mlopsfw.steps.training_checks import check_validation
+from mlopsfw.steps.training_params import training_task
 from mlopsfw.steps.validation import ValidateParams, Validation
 from mlopsfw.steps.validation_report import doubtful_rows, doubts_of, log_report, predictions_of, report_of
 

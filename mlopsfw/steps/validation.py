@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import msgspec
 
-from mlopsfw.steps.train import TrainParams
+from mlopsfw.steps.training_params import TrainParams
 from mlopsfw.training.folds import Folds
 from mlopsfw.training.search.space import check_distinct
 

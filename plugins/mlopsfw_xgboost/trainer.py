@@ -55,8 +55,8 @@ class XgBoostTrainer:
         check_device(self._config.device)
         holdout = self._config.holdout if self._config.early_stopping_rounds else 0.0
         columns, sets, stopping = prepare(task, train, valid, context, memory=self._config.memory, holdout=holdout)
-        for each in sets.values():
-            finite(sample_of(each).numbers)
+        for each in (*sets.values(), *stopping.values()):
+            finite(sample_of(each).numbers)  # in place
         booster, metrics = self._best(Problem(task, columns), sets, stopping, context)
         boosters = {_MODEL: booster}
         for level in task.quantiles:
