@@ -19,10 +19,12 @@ from mlopsfw.privacy.credentials import redacted
 
 _python_format = warnings.formatwarning
 _CLOSED = StorageError, "This verb writes there. Make it writable, or work in a copy of the project."
+_FORBIDDEN = StorageError, "This verb reads or writes there. Check its permissions, or work in a copy of the project."
 _FULL = StorageFull, "Free some space there, and run it again."
 _TOO_MANY = StorageError, "Allow more open files: ulimit -n 4096."
 _REFUSED: dict[int, tuple[type[StorageError], str]] = {
-    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), _CLOSED),
+    errno.EROFS: _CLOSED,
+    **dict.fromkeys((errno.EACCES, errno.EPERM), _FORBIDDEN),
     **dict.fromkeys(FULL, _FULL),
     **dict.fromkeys((errno.EMFILE, errno.ENFILE), _TOO_MANY),
     errno.EIO: (StorageError, "The disk reports a fault. Look at the system's log."),

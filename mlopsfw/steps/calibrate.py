@@ -49,7 +49,7 @@ class CalibrateParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     group: str = ""
     weight: str = ""
     alpha: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.1
-    seed: int = 0
+    seed: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class _Rows(NamedTuple):

@@ -74,6 +74,8 @@ class IngestParams(SourceOptions, frozen=True, kw_only=True, forbid_unknown_fiel
         if bool(self.paths()) + bool(self.reference) + bool(self.sql) != 1:
             hint = 'Write path = "file.csv".'
             raise ConfigError("needs exactly one of path, sql and reference", key="path", hint=hint)
+        if not all(path.strip() for path in self.paths()):
+            raise ConfigError("names no file", key="path", hint='Write path = "file.csv".')
         if self.incremental and self.mode != "replace":
             hint = f"Remove mode = {self.mode!r}, or incremental."
             raise ConfigError("is a mode of its own", key="incremental", hint=hint)

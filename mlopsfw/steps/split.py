@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
@@ -62,7 +62,7 @@ class SplitParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     end: str = ""
     key: tuple[str, ...] = ()
     stratify: str = ""
-    seed: int = 0
+    seed: Annotated[int, msgspec.Meta(ge=0)] = 0
     shuffle_time: bool = False
 
     def __post_init__(self) -> None:

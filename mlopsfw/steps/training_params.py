@@ -40,13 +40,13 @@ class TrainParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         lookup: Inputs of this step that `derive` can look values up in; they become part of the model. Name → key column.
     """
 
-    task: str
-    target: str
+    task: Annotated[str, msgspec.Meta(min_length=1)]
+    target: Annotated[str, msgspec.Meta(min_length=1)]
     features: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     time: str = ""
     weight: str = ""
-    seed: int = 0
+    seed: Annotated[int, msgspec.Meta(ge=0)] = 0
     quantiles: tuple[Annotated[float, msgspec.Meta(gt=0, lt=1)], ...] = ()
     options: dict[str, dict[str, Any]] = {}
     derive: dict[str, str] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
@@ -11,6 +11,10 @@ from mlopsfw.roles import MemorySize, Provider, hookimpl
 
 if TYPE_CHECKING:
     from mlopsfw.roles import Deployer, Host
+
+
+_Seconds = Annotated[float, msgspec.Meta(ge=0)]
+_SomeTime = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class HttpConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,20 +41,20 @@ class HttpConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """
 
     host: str = "127.0.0.1"
-    port: int = 0
+    port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 0
     token: str = ""
     label_token: str = ""
-    labels_per_request: int = 10_000
-    labels_per_second: float = 2_000.0
+    labels_per_request: Annotated[int, msgspec.Meta(ge=1)] = 10_000
+    labels_per_second: Annotated[float, msgspec.Meta(ge=0)] = 2_000.0
     hosts: tuple[str, ...] = ()
-    max_body: int = 8 << 20
-    drain_seconds: float = 1.5
-    grace_seconds: float = 10.0
-    start_timeout: float = 60.0
-    hang_seconds: float = 2.0
-    answer_seconds: float = 60.0
+    max_body: Annotated[int, msgspec.Meta(ge=1)] = 8 << 20
+    drain_seconds: _Seconds = 1.5
+    grace_seconds: _Seconds = 10.0
+    start_timeout: _SomeTime = 60.0
+    hang_seconds: _SomeTime = 2.0
+    answer_seconds: _SomeTime = 60.0
     memory: MemorySize = ""
-    compact_seconds: float = 60.0
+    compact_seconds: _Seconds = 60.0
 
 
 def _build(config: HttpConfig, host: Host) -> Deployer:

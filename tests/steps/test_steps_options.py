@@ -60,6 +60,12 @@ def opened(folder, text):
         ("train", {"task": '"regression"', "target": '"y"', "quantiles": "[0.9, 0.1]"}, "quantiles"),
         ("train", {"task": '"regression"', "target": '"y"', "quantiles": "[0.1]"}, "quantiles"),
         ("train", {"task": '"regression"', "target": '"y"', "quantiles": "[0.1, 1.0]"}, "quantiles.1"),
+        ("train", {"task": '"regression"', "target": '""'}, "target"),
+        ("train", {"task": '""', "target": '"y"'}, "task"),
+        ("train", {"task": '"regression"', "target": '"y"', "seed": "-1"}, "seed"),
+        ("split", {"by": '"fraction"', "test": "0.2", "seed": "-1"}, "seed"),
+        ("ingest", {"dataset": '"rows"', "path": '""'}, "path"),
+        ("ingest", {"dataset": '"rows"', "path": '["a.csv", " "]'}, "path"),
         ("register", {"name": '"m"', "timeout": "-1"}, "timeout"),
         ("register", {"name": '"m"', "retries": "-1"}, "retries"),
     ],
@@ -68,6 +74,22 @@ def test_a_wrong_option_of_a_step_is_refused_with_its_line_before_anything_runs(
     with (
         pytest.raises(ConfigError, match=rf"mlopsfw\.toml:\d+: steps\.{step}\.{key}: "),
         opened(tmp_path, toml(step, options)) as project,
+    ):
+        project.pipeline.start(Display(project.workspace, None))
+    assert not (tmp_path / ".mlopsfw" / "store").exists()
+
+
+@pytest.mark.parametrize(
+    "option", ["port = 99999", "port = -1", "hang_seconds = 0", "drain_seconds = -1", "max_body = 0"]
+)
+def test_a_wrong_option_of_the_server_is_refused_before_anything_runs(tmp_path, option):
+    text = (
+        toml("ingest", {"dataset": '"rows"', "path": '"a.csv"'})
+        + f'[deployer]\nuse = "http"\n[deployer.http]\n{option}\n'
+    )
+    with (
+        pytest.raises(ConfigError, match=rf"mlopsfw\.toml:\d+: deployer\.http\.{option.split()[0]}: "),
+        opened(tmp_path, text) as project,
     ):
         project.pipeline.start(Display(project.workspace, None))
     assert not (tmp_path / ".mlopsfw" / "store").exists()
