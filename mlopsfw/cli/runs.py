@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from pathlib import Path
@@ -95,9 +96,14 @@ def list_runs(
 
 
 def _sorted(records: list[dict[str, Any]], column: str, *, largest_first: bool) -> list[dict[str, Any]]:
-    """Sort records by one column. Numbers come before texts, whatever a column holds."""
-    having = [record for record in records if record.get(column) is not None]
-    lacking = [record for record in records if record.get(column) is None]
+    """Sort records by one column. Numbers come before texts, whatever a column holds; not-a-number and what is missing come last."""
+
+    def is_lacking(record: dict[str, Any]) -> bool:
+        value = record.get(column)
+        return value is None or (isinstance(value, float) and math.isnan(value))
+
+    having = [record for record in records if not is_lacking(record)]
+    lacking = [record for record in records if is_lacking(record)]
 
     def key(record: dict[str, Any]) -> tuple[bool, float, str]:
         value = record[column]

@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 
 import mlopsfw
+from mlopsfw.cli import run as cli
 from mlopsfw.kernel.base.errors import (
     BundleError,
     DataError,
@@ -220,6 +221,22 @@ def test_infinity_and_no_number_among_parameters_are_not_missing(project):
     with mlopsfw.start_run(project=project) as run:
         run.log_params({"a": math.nan, "b": [math.inf, {"c": -math.inf}], "d": None})
     assert project.runs.get(run.id).params == {"a": "nan", "b": ["inf", {"c": "-inf"}], "d": None}
+
+
+def test_a_metric_that_is_infinite_or_no_number_is_not_missing(project, monkeypatch, capsys):
+    for name, value in (("a", math.inf), ("b", math.nan), ("c", 1.0), ("d", math.nan)):
+        with mlopsfw.start_run(name, project=project) as run:
+            run.log_metrics({"loss": value})
+    found = dict(mlopsfw.search_runs(project=project).select("name", "metrics.loss").iter_rows())
+    assert (found["a"], found["c"], math.isnan(found["b"])) == (math.inf, 1.0, True)
+    ids = {record["name"]: record["run"] for record in project.runs.search()}
+    assert project.runs.get(ids["a"]).metrics == {"loss": math.inf}
+    assert "metrics" not in project.runs.diff(ids["b"], ids["d"])
+    monkeypatch.chdir(project.root)
+    assert cli(["runs", "list", "--sort", "metrics.loss", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [record["name"] for record in listed[:2]] == ["c", "a"]
+    assert [record["metrics.loss"] for record in listed] == [1.0, "inf", "nan", "nan"]
 
 
 def test_what_is_no_reference_of_a_model_is_refused_as_one(project):

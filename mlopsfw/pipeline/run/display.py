@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from mlopsfw.pages.values import number_text
 from mlopsfw.pipeline.graph.partnames import is_part, step_of
+from mlopsfw.pipeline.run.events import as_number
 from mlopsfw.pipeline.run.metrics import newest_of_log
 from mlopsfw.pipeline.run.terminal import writable
 from mlopsfw.pipeline.values.codec import notes, summary
@@ -66,7 +67,8 @@ class Display:
         if self._counted(name, 0):
             return
         own_first = sorted(result.metrics.items(), key=lambda each: "." in each[0])  # before those of its parts
-        numbers = [f"{key}={number_text(value)}" for key, value in own_first[:4] if isinstance(value, int | float)]
+        shown = [(key, as_number(value)) for key, value in own_first[:4]]
+        numbers = [f"{key}={number_text(value)}" for key, value in shown if isinstance(value, int | float)]
         self._step(
             "done",
             name,

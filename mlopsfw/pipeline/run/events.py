@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -109,6 +111,19 @@ class RunReproduced(EventRecord, frozen=True, kw_only=True):
     verdicts: dict[str, str]
 
 
+_NO_JSON = ("inf", "-inf", "nan")
+
+
+def as_values(numbers: Mapping[str, float]) -> dict[str, Any]:
+    """Return metrics as JSON values: infinity and not-a-number as texts, since null means a missing value."""
+    return {name: number if math.isfinite(number) else str(number) for name, number in numbers.items()}
+
+
+def as_number(value: Any) -> Any:
+    """Return the number that `as_values` wrote; any other value as it is."""
+    return float(value) if value in _NO_JSON else value
+
+
 class MetricsRecorded(EventRecord, frozen=True, kw_only=True):
     """Logged metrics became durable as one segment.
 
@@ -116,7 +131,7 @@ class MetricsRecorded(EventRecord, frozen=True, kw_only=True):
         blob: The segment: one metric a line, as JSON.
         count: How many lines it has.
         step: The step that logged them; empty for a script.
-        last: The last value of each metric.
+        last: The last value of each metric; infinity and not-a-number as texts.
     """
 
     type = "metrics.segment"

@@ -10,7 +10,7 @@ from mlopsfw.kernel.events.lease import Takeover
 from mlopsfw.kernel.index.part import IndexPart, Listing, as_json, upsert
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.kernel.roles.event import Event
-from mlopsfw.pipeline.run.events import MetricsRecorded, ParamsLogged, RunFinished, RunStarted
+from mlopsfw.pipeline.run.events import MetricsRecorded, ParamsLogged, RunFinished, RunStarted, as_number
 from mlopsfw.pipeline.run.step_events import StepCached, StepFailed, StepFinished, StepStarted, StepStopped
 
 _TABLES = """
@@ -118,8 +118,8 @@ def _metrics_recorded(db: Connection, run: str, event: Event) -> None:
 
 
 def _metrics(db: Connection, run: str, step: str, values: Mapping[str, Any]) -> None:
-    for name, value in values.items():
-        upsert(db, "metrics", {"run": run, "step": step, "name": name}, {"value": value})
+    for name, value in values.items():  # SQLite keeps not-a-number as null
+        upsert(db, "metrics", {"run": run, "step": step, "name": name}, {"value": as_number(value)})
 
 
 def _params_logged(db: Connection, run: str, event: Event) -> None:

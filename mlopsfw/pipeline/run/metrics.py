@@ -26,7 +26,7 @@ from mlopsfw.kernel.base.errors import UsageError
 from mlopsfw.operations.disk import as_storage_error, storage_error
 from mlopsfw.pipeline.run.autolog.switch import watching
 from mlopsfw.pipeline.run.current import Current
-from mlopsfw.pipeline.run.events import MetricsRecorded
+from mlopsfw.pipeline.run.events import MetricsRecorded, as_values
 from mlopsfw.pipeline.run.system import PREFIX, sampling
 
 if TYPE_CHECKING:
@@ -194,14 +194,15 @@ def _line(metric: Metric) -> bytes:
     return _encoder.encode(metric) + b"\n"
 
 
-def commit(services: Services, run: str, log: MetricLog, *, epoch: int | None = None) -> dict[str, float]:
-    """Make a log durable as one segment of its run, then remove the local file; return the last value of each metric.
+def commit(services: Services, run: str, log: MetricLog, *, epoch: int | None = None) -> dict[str, Any]:
+    """Make a log durable as one segment of its run, then remove the local file; return the last value of each metric, as JSON values.
 
     Does nothing for an empty log. System metrics have no last value: what was used at the end says nothing about a run.
     """
     with as_storage_error(f"the log {log.file}"):
         log.close()
-        count, last, data = _tallied(log.file)
+        count, numbers, data = _tallied(log.file)
+    last = as_values(numbers)
     if count:
         record = MetricsRecorded(blob=services.blobs.put(data), count=count, step=log.source, last=last)
         services.ledger.stream(f"run/{run}").append(record, epoch=epoch)

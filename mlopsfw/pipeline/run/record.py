@@ -17,6 +17,7 @@ from mlopsfw.pipeline.run.events import (
     RunFinished,
     RunReproduced,
     RunStarted,
+    as_number,
 )
 from mlopsfw.pipeline.run.step_events import StepCached, StepFailed, StepFinished, StepStarted, StepStopped
 
@@ -187,7 +188,8 @@ def _step_started(view: RunView, event: Event) -> None:
 def _step_finished(view: RunView, event: Event) -> None:
     finished = StepFinished.of(event)
     step = _step(view, finished.step)
-    step.status, step.outputs, step.metrics = "done", finished.outputs, finished.metrics
+    step.status, step.outputs = "done", finished.outputs
+    step.metrics = {name: as_number(value) for name, value in finished.metrics.items()}
     step.fingerprint, step.seconds, step.node = finished.fingerprint, finished.seconds, finished.node
     step.logs, step.from_run = finished.logs, ""
 
@@ -219,7 +221,7 @@ def _metrics_recorded(view: RunView, event: Event) -> None:
     recorded = MetricsRecorded.of(event)
     view.segments.append(recorded.blob)
     if not recorded.step:
-        view.logged.update(recorded.last)
+        view.logged.update({name: as_number(value) for name, value in recorded.last.items()})
 
 
 def _params_logged(view: RunView, event: Event) -> None:

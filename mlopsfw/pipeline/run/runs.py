@@ -224,6 +224,6 @@ def _digests(view: RunView) -> dict[str, str]:
 
 
 def differences(first: dict[str, Any], second: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Return name → (value in the first, value in the second) for unequal values; None for a missing one."""
-    names = sorted(first.keys() | second.keys())
-    return {name: (first.get(name), second.get(name)) for name in names if first.get(name) != second.get(name)}
+    """Return name → (value in the first, value in the second) for unequal values; None for a missing one. NaN equals NaN."""
+    pairs = {name: (first.get(name), second.get(name)) for name in sorted(first.keys() | second.keys())}
+    return {name: (a, b) for name, (a, b) in pairs.items() if a != b and (a == a or b == b)}  # noqa: PLR0124 - of NaN

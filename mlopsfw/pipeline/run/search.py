@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -71,7 +72,7 @@ def search(
             records[row["run"]] |= {f"params.{param}": value for param, value in params.items()}
     for row in index.query(_METRICS, which, fresh=False):
         if row["run"] in records:
-            records[row["run"]][row["name"]] = row["value"]
+            records[row["run"]][row["name"]] = math.nan if row["value"] is None else row["value"]
     return list(records.values())
 
 

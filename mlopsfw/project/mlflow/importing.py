@@ -24,7 +24,14 @@ from mlopsfw.lineage.codestate import CodeRecord
 from mlopsfw.lineage.references import is_reference
 from mlopsfw.models.mlflow_model import flavour_file
 from mlopsfw.models.registry.catalog import check_alias
-from mlopsfw.pipeline.run.events import ArtifactLogged, MetricsRecorded, RunFinished, RunsImported, RunStarted
+from mlopsfw.pipeline.run.events import (
+    ArtifactLogged,
+    MetricsRecorded,
+    RunFinished,
+    RunsImported,
+    RunStarted,
+    as_values,
+)
 from mlopsfw.pipeline.run.metrics import Metric
 from mlopsfw.project.bundle_subprocess import make_bundle_in_subprocess
 from mlopsfw.project.logged_model import ModelFile, registered_file
@@ -172,7 +179,7 @@ class _Importer:
         metrics = (metric for metric in self._store.metrics(run) if _is_name(metric.name))
         while part := list(itertools.islice(metrics, _SEGMENT)):
             blob = self._project.blobs.put(b"".join(encoder.encode(_metric(metric)) + b"\n" for metric in part))
-            last = {metric.name: metric.value for metric in part}
+            last = as_values({metric.name: metric.value for metric in part})
             yield MetricsRecorded(blob=blob, count=len(part), last=last)
 
     def _artifacts(self, run: SourceRun) -> tuple[list[Path], list[str]]:
