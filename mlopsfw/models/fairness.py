@@ -107,7 +107,7 @@ def measure(
 
     Returns:
         `groups`: name → `rows` and rates; and the gaps. A rate or gap has its `value`, and the ends `low` and `high` where
-        they are known: not of a rate that is 0 or 1 in all replicates.
+        they are known: not of a rate that is 0 or 1 in all replicates. A difference that is 0 in all of them has the `low` 0.
     """
     at = np.flatnonzero(codes >= 0)
     judged, code = type(answers)(*(values[at] for values in answers)), codes[at]
@@ -136,7 +136,7 @@ def _of_group(described: Mapping[str, Any], number: int) -> dict[str, Any]:
 def _described(name: str, value: float, ends: tuple[float, float] | None) -> dict[str, float]:
     """Return a value with its ends, which stay where the value can be."""
     if ends is None or ends[0] == ends[1]:  # that no replicate differs does not make a value certain
-        return {"value": value}
+        return {"value": value} | ({"low": 0.0} if name.endswith("_difference") and ends and value == 0.0 else {})
     last = name.rpartition(".")[2]
     low = -np.inf if last in ("mean_answer", "mean_error") else 0.0
     high = np.inf if last.startswith("mean") else 1.0

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mlopsfw.models.fairness import Numbers, Outcomes, groups_of, measure
+from mlopsfw.models.registry.card_concerns import interval_text
 
 RATES = ("selection_rate", "true_positive_rate", "false_positive_rate", "accuracy")
 GAPS = (
@@ -74,6 +75,11 @@ def test_a_rate_that_no_replicate_changes_has_no_interval():
     none = np.zeros(60, dtype=bool)
     judged = measure(Outcomes(none, none), np.repeat([0, 1], 30), ["a", "b"], np.arange(60), None)
     assert judged["groups"]["a"]["selection_rate"] == {"value": 0.0}
+    assert judged["demographic_parity_difference"] == {
+        "value": 0.0,
+        "low": 0.0,
+    }  # so that a gate that asks for `low` has its answer
+    assert interval_text(judged["demographic_parity_difference"]) == "0"
 
 
 def test_small_groups_are_named_and_not_judged():

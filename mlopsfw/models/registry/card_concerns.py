@@ -71,7 +71,7 @@ def interval_text(value: Any) -> str:
     """Return a value with its interval, such as `0.12 (0.05 to 0.19)`; empty where there is none."""
     if not isinstance(value, Mapping) or "value" not in value:
         return ""
-    ends = f" ({value['low']:.3g} to {value['high']:.3g})" if "low" in value else ""
+    ends = f" ({value['low']:.3g} to {value['high']:.3g})" if "high" in value else ""
     return f"{value['value']:.3g}{ends}"
 
 
