@@ -135,6 +135,8 @@ class Rule(msgspec.Struct, frozen=True):
         starred = next((term.name for term in (*self.left, *self.right) if "*" in term.name), None)
         if starred is None:
             return _verdict(self, metrics, champion)
+        if starred[:1] + starred[2:3] == ("robustness", "*") and metrics.get("robustness", {}).get(starred[1]) == {}:
+            return Verdict(self.text, holds=True, why="no column can be disturbed in this way")
         values = _values_at(starred, metrics, champion, self.text)
         return self._least([(", ".join(each), _verdict(self._bound(each), metrics, champion)) for each in values])
 

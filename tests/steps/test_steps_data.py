@@ -151,6 +151,14 @@ def test_stars_that_fit_nothing_or_not_each_other_are_refused():
         parse_rule("segments.city.*.auc > segments.*.*.auc")
 
 
+def test_a_rule_about_a_disturbance_that_fits_no_column_holds_and_one_that_was_not_measured_is_refused():
+    rule = parse_rule("robustness.missing.*.loss <= 0.1")
+    measured = {"robustness": {"noise": {"loss": 0.2}, "missing": {}}}
+    assert str(rule.judge(measured, None)).endswith("holds, no column can be disturbed in this way")
+    with pytest.raises(DataError, match="fits no number of the metrics"):
+        rule.judge({"robustness": {"noise": {"loss": 0.2}}}, None)
+
+
 def test_a_rule_about_the_comparison_holds_without_a_champion_and_not_without_a_comparison():
     rule = parse_rule("compare.low > 0")
     assert str(rule.judge({"compare": None}, None)) == "compare.low > 0: holds, there is no champion"
