@@ -55,8 +55,7 @@ def search(
         return {"model": None, "search": run_trial(work, context, trainers=trainers, bundles=bundles)}
     began = time.monotonic()
     space = space_of(params, tune, trainer_options)
-    work.subject.frame(space.columns())
-    _check_quantiles(work, space, trainers)
+    _check(work, space, trainers)
     if tune.features:
         from mlopsfw.steps.selection import choose_sets
 
@@ -79,11 +78,14 @@ def search(
     return {"model": model, "search": _noted(context, report, note)}
 
 
-def _check_quantiles(work: Work, space: Space, trainers: Trainers) -> None:
-    """Raise `UsageError` where a trainer would ignore the quantiles, before any trial is made: trials may be made without them."""
-    for name in space.trainers if work.quantiles else ():
-        task = msgspec.structs.replace(work.subject.task, quantiles=work.quantiles)
-        check_asked(trainers(name), name, task, validates=False)
+def _check(work: Work, space: Space, trainers: Trainers) -> None:
+    """Raise for what would fail in each trial: a set of features that the rows lack, or a trainer that would ignore what is asked for."""
+    task = msgspec.structs.replace(work.subject.task, quantiles=work.quantiles)  # which trials may be made without
+    derived = [each.name for each in task.derived]
+    work.subject.frame([name for name in space.columns() if name not in derived])
+    if task.weight or task.derived or task.quantiles:  # else no trainer is imported here
+        for name in space.trainers:
+            check_asked(trainers(name), name, task, validates=False)
 
 
 def _searched(

@@ -76,17 +76,21 @@ class Folds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         if self.by == "purged" and self.folds == 1:
             hint = 'Write folds = 5, or by = "time" for a hold-out.'
             raise ConfigError("purged folds are at least 2", key="folds", hint=hint)
-        for name, by in (("embargo", "purged"), ("window", "time")):
-            if getattr(self, name) and self.by not in ("", by):
-                raise ConfigError(f"{name} is for folds by {by}", key=name, hint=f'Omit it, or write by = "{by}".')
 
     def order(self, task: TrainingTask) -> Order:
         """Return how the rows of a task are divided.
 
         Raises:
-            ConfigError: The rows have an event time, and would be shuffled without consent; or have none, and need it.
+            ConfigError: The rows have an event time, and would be shuffled without consent; or have none, and need it. Or an option would
+                be ignored.
         """
         by = self.by or self._default(task)
+        for name, own in (("embargo", "purged"), ("window", "time")):
+            if getattr(self, name) and by != own:
+                message = f"{name} is for folds by {own}, and these are by {by}"
+                raise ConfigError(
+                    message, key=name, hint=f'Omit it, or write by = "{own}" and the event time of the rows.'
+                )
         if by in _IN_TIME and not task.time:
             raise ConfigError(f"folds by {by} need an event time", key="time", hint='Write time = "NAME" in the step.')
         if by not in _IN_TIME and task.time and not self.shuffle_time:

@@ -324,6 +324,20 @@ def test_the_winner_keeps_the_limits_and_the_front_has_what_no_trial_beats(bench
         searching()
 
 
+def test_a_set_of_features_may_have_a_column_that_the_model_makes_if_its_trainer_does(bench, searching):
+    bench.edit("mlopsfw.toml", 'target = "y"', "target = \"y\"\nderive = { both = \"pl.col('a') + pl.col('b')\" }")
+    bench.edit(
+        "mlopsfw.toml", TOML.partition("space = ")[2].partition("\n")[0], '{ features = { choices = [["b", "both"]] } }'
+    )
+    with pytest.raises(UsageError, match="the trainer 'small' would ignore derived columns"):
+        searching()
+    assert not searching.fits
+    bench.edit("mlopsfw.toml", 'trainers = ["small", "blind"]', 'trainers = ["net"]')
+    bench.edit("mlopsfw.toml", "[trainer.small]", '[trainer.net]\nuse = "torch"\nepochs = 1\n[trainer.small]')
+    bench.edit("mlopsfw.toml", "trials = 4", "trials = 1")
+    assert bench.value(searching(), "fit", "search")["counts"] == {"done": 1}
+
+
 @pytest.mark.parametrize("how", ["permutation", "null"])
 def test_features_are_ranked_on_rows_that_trials_see_and_trials_choose_among_the_best(bench, searching, how):
     bench.edit("mlopsfw.toml", "trials = 4", f'trials = 3\nfeatures = "{how}"')

@@ -200,13 +200,20 @@ def test_folds_that_cannot_be_made_are_an_error_in_words(folds, rows, words):
         {"label_delay": "1d", "label_time": "known"},
         {"by": "purged", "folds": 1},
         {"embargo": "soon"},
-        {"by": "time", "embargo": "1d"},
-        {"by": "random", "window": "1d"},
     ],
 )
 def test_options_that_contradict_are_refused_where_they_are_read(folds):
     with pytest.raises(ConfigError, match=r"^tune\.folds\.\w+: "):
         Folds(**folds).check("tune.folds")
+
+
+@pytest.mark.parametrize(
+    ("folds", "time"),
+    [({"by": "time", "embargo": "1d"}, "at"), ({"window": "1d"}, ""), ({"embargo": "1d", "window": "1d"}, "at")],
+)
+def test_an_option_that_would_be_ignored_is_refused(folds, time):
+    with pytest.raises(ConfigError, match=r"(embargo|window) is for folds by"):
+        Folds(**folds).order(task(time))
 
 
 def test_the_rows_of_a_fold_are_a_handle_on_them(tmp_path):
