@@ -31,6 +31,7 @@ _FAILURES = 10  # from the first trial on, after which a search gives up
 _PATIENCE = 0.05  # seconds
 _MARGIN = 1.25  # of the estimate for the last trainings
 _GRACE = 5.0  # seconds that the winner has at least on the rows held out
+_STORING = 10.0, 0.15  # seconds to explain the winner and to make its bundle, at most this share of the budget
 _LATE = "the time of the search was over"
 
 
@@ -280,13 +281,20 @@ class TrialLoop:
         if not (minutes and valued):
             return math.inf
         best = max(valued, key=self._rank)
-        return minutes * 60 - self._seconds - best.seconds * sum(self._work.last_shares) * _MARGIN
+        return self._until_stored - self._seconds - best.seconds * sum(self._work.last_shares) * _MARGIN
+
+    @property
+    def _until_stored(self) -> float:
+        """The seconds of the budget without those that make the bundle."""
+        seconds, share = _STORING
+        return self._work.tune.minutes * 60 - min(seconds, share * self._work.tune.minutes * 60)
 
     def holdout_ends(self, best: Trial) -> float:
         """Return when the training that judges the winner must be over, on the monotonic clock, so that the one on all rows ends in time."""
-        if not (minutes := self._work.tune.minutes):
+        if not self._work.tune.minutes:
             return math.inf
-        return max(self._began + minutes * 60 - best.seconds * self._work.last_shares[1], time.monotonic() + _GRACE)
+        last = best.seconds * self._work.last_shares[1]
+        return max(self._began + self._until_stored - last, time.monotonic() + _GRACE)
 
     def _is_late(self) -> bool:
         """Return whether the time is over. A search makes one trial, however long that takes."""
