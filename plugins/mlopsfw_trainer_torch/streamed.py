@@ -186,6 +186,11 @@ def measured(rows: Rows | Streamed) -> Iterator[Rows]:
     return rows.measured() if isinstance(rows, Streamed) else iter([rows])
 
 
+def measured_rows(rows: Rows | Streamed) -> int:
+    """Return how many rows `measured` yields."""
+    return rows.sample.height if isinstance(rows, Streamed) else len(rows)
+
+
 def _cut(frames: Iterator[pl.DataFrame], lengths: Iterable[int]) -> Iterator[pl.DataFrame]:
     """Yield parts of the given lengths."""
     waiting: pl.DataFrame | None = None

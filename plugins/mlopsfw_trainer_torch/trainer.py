@@ -26,11 +26,11 @@ from mlopsfw_trainer_torch.problem import Problem, prepare
 from mlopsfw_trainer_torch.quantiles import QuantileContext, of_quantiles
 from mlopsfw_trainer_torch.rows import Rows, Target, balanced
 from mlopsfw_trainer_torch.schedule import schedule_of
-from mlopsfw_trainer_torch.streamed import Streamed, few, measured
+from mlopsfw_trainer_torch.streamed import Streamed, few, measured, measured_rows
 from mlopsfw_trainer_torch.tabm import network_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from mlopsfw.roles import Ability, TrainingContext, TrainingData, TrainingTask
     from mlopsfw_trainer_torch import TorchConfig
@@ -251,19 +251,28 @@ def _metrics(training: Training, problem: Problem) -> dict[str, float]:
     metrics: dict[str, float] = {}
     for name, rows in (("train", problem.train), (problem.validation, problem.valid)):
         if rows is not None:
-            parts = [_measured(training, problem.target, part) for part in measured(rows)]
-            labels, outputs = (np.concatenate([part[at] for part in parts]) for at in (0, 1))
-            weights = [weight for _, _, weight in parts if weight is not None]
-            metrics |= evaluation.evaluate_set(
-                name, problem.target.task, labels, outputs, np.concatenate(weights) if weights else None
-            )
+            parts = (_measured(training, problem.target, part) for part in measured(rows))
+            labels, outputs, *weights = _joined(parts, measured_rows(rows))
+            metrics |= evaluation.evaluate_set(name, problem.target.task, labels, outputs, *weights)
     return metrics
 
 
-def _measured(training: Training, target: Target, rows: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+def _measured(training: Training, target: Target, rows: Rows) -> list[np.ndarray]:
     """Return the labels of rows, the network's outputs, and the weights if there are any."""
-    weight = None if rows.weight is None else rows.weight.cpu().numpy()
-    return _labels(rows, target), outputs_of(training.logits(rows.to(training.device)), target), weight
+    weights = [] if rows.weight is None else [rows.weight.cpu().numpy()]
+    return [_labels(rows, target), outputs_of(training.logits(rows.to(training.device)), target), *weights]
+
+
+def _joined(parts: Iterable[Sequence[np.ndarray]], rows: int) -> list[np.ndarray]:
+    """Return the parts of some arrays as whole ones of so many rows. They are allocated first: many small ones split the memory that is freed."""
+    wholes: list[np.ndarray] = []
+    at = 0
+    for part in parts:
+        wholes = wholes or [np.empty((rows, *each.shape[1:]), each.dtype) for each in part]
+        for whole, each in zip(wholes, part, strict=True):
+            whole[at : at + len(each)] = each
+        at += len(part[0])
+    return wholes
 
 
 def _labels(rows: Rows, target: Target) -> np.ndarray:

@@ -74,6 +74,17 @@ class Columns(nn.Module):
         return self.layer(torch.stack([a, b], dim=1))
 
 
+class Letters(nn.Module):
+    """A linear layer over the mean embedding of a text's bytes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.letters, self.layer = nn.Embedding(256, 4), nn.Linear(4, 1)
+
+    def forward(self, text):
+        return self.layer(self.letters(text.to(torch.int64)).mean(1))
+
+
 def smoothed(output, target):
     return functional.cross_entropy(output, target, label_smoothing=0.2)
 

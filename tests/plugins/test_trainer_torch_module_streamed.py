@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from itertools import chain
 from pathlib import Path
 
@@ -196,3 +200,41 @@ def test_a_worker_that_is_killed_costs_nothing_of_a_streamed_training(tmp_path, 
     (resumed,) = (value for name, value, _ in context.metrics if name == "resumed_at_step")
     assert resumed >= 20
     assert torch.equal(weights(whole), weights(killed))
+
+
+CHILD = """
+import sys
+from pathlib import Path
+import polars as pl
+from mlopsfw.data.tables.handle import TableHandle
+from mlopsfw.roles import TrainingTask
+from mlopsfw.testing.trainer import Context
+from mlopsfw_trainer_torch import TorchConfig, build
+
+file, notes, name = sys.argv[1:]
+options = dict(epochs=3, batch_size=32, learning_rate=1e-2, patience=0, checkpoint_every=4, memory="1kB", transform="nets:noisy_beside")
+trainer = build(TorchConfig(module="nets:Counted", params={"folder": notes, "normalised": True, "dies_at": 30}, **options), None)
+context = Context.under(Path(file).parent, name, "kept" + notes[-5:])
+model = trainer.fit(TrainingTask(task="multiclass", target="kind"), TableHandle(pl.scan_parquet(file), 600, "digest"), None, context)
+print([value for name, value, _ in context.metrics if name == "resumed_at_step"], model.files["weights.safetensors"])
+"""
+
+
+@pytest.mark.nightly
+@pytest.mark.faults
+@pytest.mark.timeout(300)
+def test_a_module_that_is_killed_goes_on_to_the_very_same_weights(tmp_path, file):
+    def run(notes, name, rank):
+        (tmp_path / notes).mkdir(exist_ok=True)
+        command = [sys.executable, "-c", CHILD, str(tmp_path / "rows.parquet"), str(tmp_path / notes), name]
+        path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+        environment = {**os.environ, "RANK": rank, "PYTHONPATH": path}
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+    assert run("notes-killed", "killed", "1").returncode == -signal.SIGKILL  # at the 30th batch
+    (tmp_path / "notes-whole").mkdir()
+    done = [run("notes-killed", "resumed", "1"), run("notes-whole", "whole", "0")]
+    assert [each.returncode for each in done] == [0, 0], done
+    assert done[0].stdout.startswith("[28.0]")
+    resumed, whole = (load_file(each.stdout.split()[-1]) for each in done)
+    assert all(torch.equal(value, whole[name]) for name, value in resumed.items())

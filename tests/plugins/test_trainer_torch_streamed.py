@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -152,17 +154,17 @@ import polars as pl
 from mlopsfw.data.tables.handle import TableHandle
 from mlopsfw.roles import TrainingTask
 from mlopsfw.testing.trainer import Context
-from mlopsfw_trainer_torch import TorchConfig
-from mlopsfw_trainer_torch.trainer import TorchTrainer
+from mlopsfw_trainer_torch import TorchConfig, build
 
 def held(what):
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) >> 10 for line in lines if line.startswith(what))
 
-file, rows, memory, folder = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], Path(sys.argv[4])
-config = TorchConfig(network="mlp", hidden=(8,), epochs=1, batch_size=16384, memory=memory)
+file, rows, memory, folder, module = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], Path(sys.argv[4]), sys.argv[5]
+config = TorchConfig(network="mlp", hidden=(8,), epochs=1, batch_size=16384 >> 2 * bool(module), memory=memory, module=module, length=200)
+trainer = build(config, None)
 table, before = TableHandle(pl.scan_parquet(file), rows, ""), held("VmRSS")
-TorchTrainer(config).fit(TrainingTask(task="binary", target="y"), table, None, Context.under(folder, str(rows)))
+trainer.fit(TrainingTask(task="binary", target="y"), table, None, Context.under(folder, str(rows)))
 print(held("VmHWM") - before)
 """
 
@@ -191,10 +193,12 @@ def long_texts(tmp_path_factory):
     return folder
 
 
-def peak(large, rows, memory):
+def peak(large, rows, memory, module=""):
     """Return by how many MiB the memory of a training grows."""
-    command = [sys.executable, "-c", CHILD, str(large / f"{rows}.parquet"), str(rows), memory, str(large / memory)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    folder = large / f"{memory}-{module.partition(':')[2]}"
+    command = [sys.executable, "-c", CHILD, str(large / f"{rows}.parquet"), str(rows), memory, str(folder), module]
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": path})
     assert done.returncode == 0, done.stderr
     return int(done.stdout)
 
@@ -214,8 +218,9 @@ def test_four_times_the_rows_take_the_same_memory(large):
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
-def test_three_times_the_rows_of_long_texts_take_the_same_memory(long_texts):
-    million, millions = (peak(long_texts, rows, "1kB") for rows in (1_000_000, 3_000_000))
+@pytest.mark.parametrize("module", ["", "nets:Letters"])
+def test_three_times_the_rows_of_long_texts_take_the_same_memory(long_texts, module):
+    million, millions = (peak(long_texts, rows, "1kB", module) for rows in (1_000_000, 3_000_000))
     assert millions < million + 100
     assert millions < 500  # the texts alone take 200 and 600
 
