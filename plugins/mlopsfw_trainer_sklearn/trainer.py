@@ -17,10 +17,11 @@ from mlopsfw.features.fit import ColumnWish, learned_columns, read_wishes
 from mlopsfw.features.labels import classes_of, numbers, row_weights, rows_with_label
 from mlopsfw.features.signature import Signature
 from mlopsfw.features.tables import signature_of, table_arrays
-from mlopsfw.roles import TrainedModel
+from mlopsfw.roles import QUANTILE_OUTPUT, TrainedModel
 from mlopsfw_trainer_sklearn.estimator import make_estimator, seed_all, tasks_of, used_columns, weight_parameter
 from mlopsfw_trainer_sklearn.formats import Comparison, Kept, keep
 from mlopsfw_trainer_sklearn.frame import frame_of, outputs_of
+from mlopsfw_trainer_sklearn.quantiles import learns_quantiles, set_quantile
 
 if TYPE_CHECKING:
     from mlopsfw.roles import Ability, SignatureColumn, TrainingContext, TrainingData, TrainingTask
@@ -50,9 +51,14 @@ class SklearnTrainer:
 
     @property
     def abilities(self) -> frozenset[Ability]:
-        """What it heeds: weights, if the estimator does."""
-        weighs = weight_parameter(make_estimator(self._config))
-        return frozenset({"weight", "valid"}) if weighs else frozenset({"valid"})
+        """What it heeds: weights and quantiles, if the estimator does."""
+        estimator = make_estimator(self._config)
+        heeded: dict[Ability, bool] = {
+            "valid": True,
+            "weight": bool(weight_parameter(estimator)),
+            "quantiles": learns_quantiles(estimator),
+        }
+        return frozenset(name for name, heeds in heeded.items() if heeds)
 
     def fit(
         self, task: TrainingTask, train: TrainingData, valid: TrainingData | None, context: TrainingContext
@@ -64,19 +70,24 @@ class SklearnTrainer:
             UsageError: The options do not fit, or the model cannot be kept in an open format.
         """
         context.progress("preparing rows", 0.0)
-        estimator, rows = self._fitted(task, _training_rows(train, task), context)
+        whole = _training_rows(train, task)
+        estimator = self._fitted(task, whole, context)
+        levels = {QUANTILE_OUTPUT.format(level): level for level in task.quantiles}
+        quantiles = {name: self._fitted(task, whole, context, level) for name, level in levels.items()}
+        rows = whole.only(used_columns(estimator, whole.frame.columns))
         context.progress("writing the model", 0.8)
         examples = golden_rows(rows.inputs, None, task.seed, _spans(rows.frame))
         golden = frame_of(Signature(rows.inputs).arrays(examples), rows.inputs)
         _check_made_up(estimator, golden, task.task)
         sampled = rows.frame.gather_every(math.ceil(rows.frame.height / _COMPARED))
         compared = Comparison(task.task, rows.inputs, [golden, sampled])
-        kept = keep(estimator, compared, self._config.format, context.scratch)
+        kept = keep(estimator, compared, self._config.format, context.scratch, quantiles)
         metrics = _metrics(estimator, task, rows, "train")
         if valid is not None and valid.rows:
             metrics |= _metrics(estimator, task, _rows(valid, task, rows.inputs, rows.classes, "validation"), "valid")
         for name, value in metrics.items():
             context.log_metric(name, value)
+        skipped = train.rows - rows.frame.height
         return TrainedModel(
             inputs=rows.inputs,
             files=kept.files,
@@ -84,21 +95,19 @@ class SklearnTrainer:
             classes=rows.classes,
             examples=examples,
             metrics=metrics,
-            facts={
-                "rows": rows.frame.height,
-                "rows_without_label": train.rows - rows.frame.height,
-                **self._facts(kept),
-            },
+            facts={"rows": rows.frame.height, "rows_without_label": skipped, **self._facts(kept)},
         )
 
-    def _fitted(self, task: TrainingTask, rows: _Rows, context: TrainingContext) -> tuple[Any, _Rows]:
-        """Return the estimator, fitted, and the rows with those columns that it uses."""
+    def _fitted(self, task: TrainingTask, rows: _Rows, context: TrainingContext, level: float | None = None) -> Any:
+        """Return the estimator, fitted to the task's own answer or to a quantile."""
         estimator = make_estimator(self._config)
+        if level is not None:
+            set_quantile(estimator, level)
         seed_all(estimator, task.seed)
         context.progress("fitting", 0.1)
         with threadpool_limits(self._config.threads or None):
             _fit(estimator, rows)
-        return estimator, rows.only(used_columns(estimator, rows.frame.columns))
+        return estimator
 
     def _facts(self, kept: Kept) -> dict[str, Any]:
         versions = {"scikit-learn": sklearn.__version__, "numpy": np.__version__, "polars": pl.__version__}

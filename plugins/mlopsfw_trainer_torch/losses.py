@@ -61,6 +61,6 @@ def _pinball(output: Tensor, target: Tensor, *, levels: Sequence[float], reducti
         levels: In (0, 1).
         reduction: `mean` or `none`.
     """
-    level, above = output.new_tensor(levels), target - output
+    level, above = target.new_tensor(levels), target - output.float()  # bfloat16 has no 0.95
     each = torch.maximum(level * above, (level - 1) * above).sum(dim=1)
     return each if reduction == "none" else each.mean()

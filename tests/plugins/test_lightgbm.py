@@ -59,9 +59,10 @@ class TestTrainer(TrainerConformance):
 
 
 class TestRuntime(RuntimeConformance):
-    @pytest.fixture(params=["binary", "multiclass", "regression"])
+    @pytest.fixture(params=["binary", "multiclass", "regression", "quantiles"])
     def task(self, request):
-        return training_task(request.param)
+        quantiles = request.param == "quantiles"
+        return training_task("regression", quantiles=(0.1, 0.9)) if quantiles else training_task(request.param)
 
     @pytest.fixture
     def runtime(self):
