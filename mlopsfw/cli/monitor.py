@@ -69,7 +69,7 @@ def run(
     """Examine one window of ENDPOINT's predictions with every monitor of the project."""
     from mlopsfw.alerts import Pumped
     from mlopsfw.cli.alerts import say_failures
-    from mlopsfw.kernel.base.errors import DriftFound, NotFound
+    from mlopsfw.kernel.base.errors import DataError, DriftFound, NotFound
 
     _warn_of_strays(project, endpoint)
     low, high = _bounds(project, endpoint, start, end, zone)
@@ -89,6 +89,11 @@ def run(
     alarms = [each.report.summary for each in examined if each.report.alarm]
     if check and alarms:
         raise DriftFound(printable(f"{endpoint}: {'; '.join(alarms)}"))
+    if check and not any(each.report.compared for each in examined):
+        raise DataError(
+            f"{endpoint}: nothing was compared between {low} and {high}",
+            hint="Choose a longer window, or lower `min_rows` of the monitor.",
+        )
 
 
 def _warn_of_strays(project: Project, endpoint: str) -> None:
@@ -103,13 +108,16 @@ def _bounds(
 ) -> tuple[datetime, datetime]:
     from datetime import timedelta
 
+    from mlopsfw.kernel.base.errors import UsageError
     from mlopsfw.monitoring.window_bounds import moment, time_zone
 
     place = time_zone(zone)
-    if start and end:
-        return moment(start, place), moment(end, place)
-    low, high = project.windows.span(endpoint)
-    return moment(start, place) if start else low, moment(end, place) if end else high + timedelta(microseconds=1)
+    low, high = (None, None) if start and end else project.windows.span(endpoint)
+    begins = moment(start, place) if start else low
+    ends = moment(end, place) if end else high and high + timedelta(microseconds=1)
+    if begins is None or ends is None or begins >= ends:
+        raise UsageError(f"the window begins at {begins} and ends at {ends}", hint="Let --from come before --to.")
+    return begins, ends
 
 
 def _show(examined: Sequence[Examined], *, as_json: bool) -> None:
@@ -118,7 +126,8 @@ def _show(examined: Sequence[Examined], *, as_json: bool) -> None:
         return
     for each in examined:
         report = each.report
-        verdict, colour = ("ALARM", "red") if report.alarm else ("calm", "green")
+        calm = ("calm", "green") if report.compared else ("not compared", "yellow")
+        verdict, colour = ("ALARM", "red") if report.alarm else calm
         click.secho(f"{verdict}: {printable(report.summary)}", fg=colour, bold=True)
         click.echo(
             f"{report.model} version {report.version}, {report.start} to {report.end}, {report.rows:,} rows, {report.labelled:,} with labels"

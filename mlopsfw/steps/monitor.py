@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlopsfw.kernel.base.errors import DriftFound
+from mlopsfw.kernel.base.errors import DataError, DriftFound
 from mlopsfw.kernel.base.ids import check_name
 from mlopsfw.kernel.roles.hookspecs import hookimpl
 from mlopsfw.kernel.roles.provider import Provider
@@ -30,7 +30,7 @@ class MonitorParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         start: The start of the window: RFC 3339, or a date (midnight in `zone`).
         end: The end of the window, exclusive.
         zone: The time zone of dates, such as `America/New_York`.
-        check: Whether an alarm fails the step.
+        check: Whether the step fails on an alarm, and where nothing was compared.
     """
 
     endpoint: str
@@ -61,6 +61,11 @@ def _run(params: MonitorParams, context: StepContext, *, monitoring: Monitoring,
     if alarms and params.check:
         raise DriftFound(
             f"step {context.step} found: {'; '.join(alarms)}", hint=f"mlopsfw monitor report {params.endpoint}"
+        )
+    if params.check and not any(report.compared for report in reports):
+        raise DataError(
+            f"step {context.step}: nothing was compared: {'; '.join(report.summary for report in reports) or 'there is no prediction'}",
+            hint="Choose a longer window, or lower `min_rows` of the monitor.",
         )
     return {"reports": [msgspec.to_builtins(report) for report in reports]}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from datetime import UTC, timedelta
+from types import SimpleNamespace
 
 import msgspec
 import numpy as np
@@ -28,6 +29,7 @@ from mlopsfw.monitoring.examination import Examined
 from mlopsfw.monitoring.looks import LOOKS
 from mlopsfw.monitoring.reasons import Reasons
 from mlopsfw.monitoring.window_bounds import moment, stamp, tiles, time_zone
+from mlopsfw.steps.monitor import MonitorParams, _run
 from mlopsfw_monitor_drift.monitor import DriftMonitor
 
 
@@ -551,6 +553,27 @@ def test_run_prints_the_report_and_check_exits_with_4_on_an_alarm(project, verb)
     assert code == 4
     assert out.startswith("ALARM: 1 of 1 columns drifted: x\n")
     assert "drifted: x" in err
+
+
+def test_check_does_not_pass_where_nothing_was_compared(project, verb):
+    capture(project, 0, rows=5)
+    code, out, _ = verb("monitor", "run", "delay", *DAYS)
+    assert (code, out.startswith("not compared: 5 rows are too few")) == (0, True)
+    code, _, err = verb("monitor", "run", "delay", *DAYS, "--check")
+    assert (code, "nothing was compared" in err) == (1, True)
+
+
+def test_a_step_that_checks_does_not_pass_where_nothing_was_compared():
+    idle = SimpleNamespace(examine=lambda *_: [], pump=lambda: SimpleNamespace(reasons={}))
+    params = MonitorParams(endpoint="e", start="2026-03-01", end="2026-03-02", check=True)
+    with pytest.raises(DataError, match="nothing was compared: there is no prediction"):
+        _run(params, SimpleNamespace(step="watch", log=print), monitoring=idle, alerts=idle)
+
+
+def test_a_window_that_ends_before_it_begins_is_refused(project, verb):
+    capture(project, 0)
+    code, _, err = verb("monitor", "run", "delay", "--from", "2026-03-02", "--to", "2026-03-01")
+    assert (code, "begins at 2026-03-02" in err) == (2, True)
 
 
 def test_run_as_json_is_one_document_that_is_the_report(project, verb):
