@@ -34,6 +34,7 @@ def room():
         ({"memory": "60B"}, [{"memory": "40B"}], True),
         ({"gpus": 2}, [{"gpus": 0.1}], False),
         ({"gpus": 0.9}, [{"gpus": 1}, {"gpus": 0.1}], True),
+        ({"gpus": 0.1}, [{"gpus": 1}, {"gpus": 0.9}], True),  # 1 - 0.9 is less than 0.1 in binary
         ({"gpus": 3}, [], False),
         ({"gpus": 0.6}, [{"gpus": 0.6}], True),
         ({"gpus": 0.6}, [{"gpus": 0.6}] * 2, False),  # 0.8 devices are left, and no device has 0.6

@@ -18,8 +18,10 @@ from mlopsfw.kernel.base.errors import DataError, GateRefused, UsageError
 from mlopsfw.kernel.roles.artifact import Artifact
 from mlopsfw.models.rules import parse_rule
 from mlopsfw.steps import gate
+from mlopsfw.steps.dealing import deal
 from mlopsfw.steps.gate import GateParams
-from mlopsfw.steps.split import PARTS, SplitParams, deal, split
+from mlopsfw.steps.split import split
+from mlopsfw.steps.split_params import PARTS, SplitParams
 
 # -- gate: the rules ---------------------------------------------------------------------------------------------------------
 
