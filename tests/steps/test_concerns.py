@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
 import pytest
 
 from mlopsfw.errors import UsageError
+from mlopsfw.models.metrics import OWN
 from mlopsfw.pipeline.graph.step import BundleFolder
 from mlopsfw.steps import evaluate as evaluate_step
 from mlopsfw.steps import train as train_step
+from mlopsfw.steps.disturbed import Trial, _changes
+from mlopsfw.steps.scored import Scored
 from mlopsfw.testing.step import Bench
 
 TOML = """
@@ -155,3 +159,12 @@ def test_steps_harm_more_than_noise_of_twice_their_size(evaluate, task):
     found = evaluate(task, robustness=["noise", "steps"])["robustness"]
     assert found["steps"]["loss"] > max(found["noise"]["loss"], 0)
     assert ("flipped" in found["noise"]) == (task == "multiclass")
+
+
+def test_the_change_of_several_classes_is_the_total_variation():
+    before, after = (np.tile(each, (4, 1)) for each in ([1.0, 0.0, 0.0], [0.4, 0.6, 0.0]))
+    manifest = SimpleNamespace(task="multiclass", classes=("a", "b", "c"), outputs=[SimpleNamespace(name="p")])
+    bundle = SimpleNamespace(manifest=manifest, predict_table=lambda _: {"p": after})
+    scored = Scored(bundle, pl.DataFrame({"x": range(4)}), np.array([0, 0, 1, 2]), {"p": before}, None)
+    changes = _changes(Trial.of(scored, OWN, "accuracy", np.arange(4)), scored.rows)
+    assert changes == {"change": pytest.approx(0.6), "flipped": 1.0, "metric": 0.25, "loss": 0.25}
