@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from mlopsfw.features.encoding import Encoding
+from mlopsfw.errors import BundleError
+from mlopsfw.features.encoding import Encoding, ascending, outputs_of
+from mlopsfw.kernel.roles.bundle import Manifest, OutputColumn
 
 
 @pytest.mark.parametrize(
@@ -26,3 +30,25 @@ from mlopsfw.features.encoding import Encoding
 )
 def test_a_column_becomes_numbers_and_what_is_unknown_is_missing(encoding, values, expected):
     assert np.array_equal(encoding.numbers(values), np.array(expected), equal_nan=True)
+
+
+def test_quantiles_that_cross_are_put_in_order_row_by_row():
+    low, high = ascending([np.array([1.0, 5.0, 2.0]), np.array([2.0, 3.0, 2.0])])
+    assert (low.tolist(), high.tolist()) == ([1.0, 3.0, 2.0], [2.0, 5.0, 2.0])
+    assert ascending([]) == []
+
+
+def manifest(**outputs):
+    declared = tuple(OutputColumn(name=name, type="number", quantile=level) for name, level in outputs.items())
+    return Manifest(task="regression", target="y", inputs=(), outputs=declared, formats={}, files={})
+
+
+def test_trees_answer_the_value_and_quantiles_of_their_own_names_and_nothing_else():
+    assert outputs_of(manifest(value=None, **{"quantile_0.1": 0.1, "quantile_0.9": 0.9}), Path("model.txt")) == (
+        "value",
+        "quantile_0.1",
+        "quantile_0.9",
+    )
+    for wrong in ({"low": 0.1}, {"value": None, "low": 0.1}, {"value": None, "other": None}):
+        with pytest.raises(BundleError, match="which no regression model returns"):
+            outputs_of(manifest(**wrong), Path("model.txt"))
