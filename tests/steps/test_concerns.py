@@ -14,7 +14,7 @@ from mlopsfw.models.metrics import OWN
 from mlopsfw.pipeline.graph.step import BundleFolder
 from mlopsfw.steps import evaluate as evaluate_step
 from mlopsfw.steps import train as train_step
-from mlopsfw.steps.disturbed import Trial, _changes
+from mlopsfw.steps.disturbed import Trial, _changes, _decided
 from mlopsfw.steps.scored import Scored
 from mlopsfw.testing.step import Bench
 
@@ -168,3 +168,8 @@ def test_the_change_of_several_classes_is_the_total_variation():
     scored = Scored(bundle, pl.DataFrame({"x": range(4)}), np.array([0, 0, 1, 2]), {"p": before}, None)
     changes = _changes(Trial.of(scored, OWN, "accuracy", np.arange(4)), scored.rows)
     assert changes == {"change": pytest.approx(0.6), "flipped": 1.0, "metric": 0.25, "loss": 0.25}
+
+
+def test_the_likelier_class_is_decided_for():
+    assert _decided(np.array([0.49, 0.5])).tolist() == [False, True]
+    assert _decided(np.array([[0.2, 0.5, 0.3]])).tolist() == [1]

@@ -263,3 +263,9 @@ def test_a_calibration_that_was_altered_is_no_bundle(trained, calibrate, tmp_pat
     (folder / "bundle.json").write_text(json.dumps(manifest))
     with pytest.raises(BundleError, match="cannot be used"):
         project.bundles.open(folder)
+
+
+def test_the_coverage_of_the_report_is_that_of_rows_that_the_intervals_do_not_know(calibrate):
+    covered = [calibrate("regression", rows=60, seed=seed)[1]["coverage"]["covered"] for seed in range(6)]
+    assert min(covered) < 0.9  # the rows that intervals are learned from are covered by at least 90%
+    assert np.mean(covered) == pytest.approx(0.9, abs=0.1)
