@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from mlopsfw.project.facade import Project
 
 pytest.importorskip("optuna")
 
@@ -98,6 +103,43 @@ def test_a_search_that_is_ended_in_the_middle_of_a_trial_goes_on_there(tmp_path,
     assert all(trial["status"] == "done" and len(trial["folds"]) == 3 for trial in after.values())
     assert all(after[each]["params"] == trial["params"] for each, trial in before.items())
     assert all(after[each] == trial for each, trial in before.items() if trial["status"] == "done")
+
+
+def finished(root: Path) -> tuple[Counter[str], list[Any]]:
+    """Return how often each trial of the only run ended, and what each tried and came to."""
+    with Project.open(root) as project:
+        run = project.runs.resolve("latest")
+        report = project.values.load(project.runs.get(run).steps["fit"].outputs["search"])
+        events = project.ledger.stream(f"run/{run}").events()
+        ended = Counter(str(event.body["step"]) for event in events if event.type == "step.finished")
+        return ended, [(trial["params"], trial["value"]) for trial in report["trials"]]
+
+
+@pytest.mark.nightly
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_search_that_is_killed_at_random_moments_makes_each_trial_once_and_equals_one_that_is_not(tmp_path):
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "rows.py").write_text(ROWS)
+        (tmp_path / name / "mlopsfw.toml").write_text(TOML.replace("trials = 5", "trials = 8").replace("random", "tpe"))
+    mlopsfw(tmp_path / "whole", "run")
+    root, draw, kills = tmp_path / "killed", random.Random(0), 0
+    while kills < 6:
+        with Project.open(root) as project:
+            verb = "resume" if project.runs.ids() else "run"
+        command = subprocess.Popen([sys.executable, "-m", "mlopsfw", verb], cwd=root, stdout=subprocess.DEVNULL)
+        try:
+            command.wait(draw.uniform(2, 10))
+            break
+        except subprocess.TimeoutExpired:
+            command.kill()
+            command.wait()
+            kills += 1
+    else:
+        mlopsfw(root, "resume")
+    assert kills
+    assert finished(root) == finished(tmp_path / "whole")
 
 
 KILLED = """
