@@ -92,7 +92,11 @@ class Providers:
         from mlopsfw.training.search.space import Space
 
         [(_, selection)] = self._config.providers(f"trainer.{name}")
-        record = self._plugins.selected("trainer", with_options(selection, options), self._config)[2]
+        _, provider, record = self._plugins.selected("trainer", with_options(selection, options), self._config)
+        for option in provider.code:
+            if option in options:  # the cache follows the code that the file names
+                hint = "Write a [trainer.NAME] for each, and name them in `trainers`."
+                raise self._config.error("it names code, which no search varies", f"trainer.{name}.{option}", hint=hint)
         with blaming(self._plugins.catalog.find("trainer", selection.use), f"{type(record).__name__}.search_space"):
             Space.of({selection.called: getattr(record, "search_space", {})}, {})
         return selection.called, record

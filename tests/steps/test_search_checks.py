@@ -59,6 +59,7 @@ def planned(folder, use, lines):
         ('time = "at"\ntune.folds = { by = "random" }', "tune.folds.by", "event time"),
         ('tune.folds.by = "time"', "time", "need an event time"),
         ('tune.space."other.rate" = { low = 1, high = 2 }', "tune.space.other.rate", "no trainer of the search"),
+        ('tune.space."line.factory" = { choices = ["rows:rows"] }', "tune.space.line.factory", "no search varies"),
         ('tune.space."small.rate" = { low = 1, high = 2 }', "tune.space.small.rate", "unknown key"),
         ('tune.space."small.num_leaves" = { low = 8, high = 2 }', "tune.space.small.num_leaves.low", "not below"),
         ('tune.space."small.num_leaves" = { low = 2.0, high = 8.0 }', "tune.space.small.num_leaves", "integer"),
@@ -81,6 +82,7 @@ def planned(folder, use, lines):
         ('tune.trainers = ["small"]\ntune.sampler = "cmaes"\ntune.features = "null"', "tune.sampler", "numbers alone"),
         ('tune.trainers = ["line"]', "tune.space", "nothing to search"),
         ('features = ["a", "y"]', "features", "the target 'y'"),
+        ('tune.sampler = "tpee"', "tune.sampler", "'tpe', 'cmaes', 'random', 'grid'"),
         ('task = "ranking"', "task", "cannot be validated"),
     ],
 )

@@ -32,17 +32,21 @@ def validation_error(
         return fail(error.problem, ".".join(filter(None, (key, error.key))), hint=error.hint)
     message, _, path = str(error).partition(" - at `$")
     inner = re.sub(r"\[(\d+|\.\.\.)\]", r".\1", path.rstrip("`")).strip(".")
+    names = [part for part in inner.split(".") if part and not part.isdecimal()]
     unknown = re.search(r"unknown field `([^`]*)`", message)
     where = ".".join(part for part in (key, inner, unknown[1] if unknown else "") if part)
     if unknown:
-        names = [part for part in inner.split(".") if part and not part.isdecimal()]
         fields = getattr(_inside(kind, names), "__struct_fields__", ())
         return fail("unknown key", where, hint=nearest(unknown[1], (*fields, *(() if inner else besides))))
     missing = re.search(r"missing required field `([^`]*)`", message)
     if missing:
         return fail(f"the key `{missing[1]}` is missing", where, hint=f"Add {missing[1]} = … there.")
     if choice := re.fullmatch(r"Invalid enum value '(.*)'", message):
-        return fail(f"invalid enum value {choice[1]!r}", where, hint=_choices(get_type_hints(kind).get(inner)))
+        return fail(
+            f"invalid enum value {choice[1]!r}",
+            where,
+            hint=_choices(get_type_hints(_inside(kind, names[:-1]) or kind).get(names[-1])),
+        )
     message = re.sub(r"`([a-z |]+)`", lambda kinds: f"`{_in_toml(kinds[1])}`", message)
     return fail(message[:1].lower() + message[1:], where)
 
