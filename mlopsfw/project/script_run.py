@@ -6,6 +6,7 @@ import contextlib
 import functools
 import inspect
 import math
+import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -78,7 +79,7 @@ class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as ru
         self._owned = not isinstance(project, Project)
         self._project = project if isinstance(project, Project) else Project.open(project)
         self._open = contextlib.ExitStack()
-        self._began, self._ended = time.monotonic(), False
+        self._began, self._ended, self._process = time.monotonic(), False, os.getpid()
         with as_storage_error("the log of the run"):
             self._log = MetricLog(self._project.private_folder("runs") / self.id / "metrics.jsonl")
         started = RunStarted(pipeline=self.name, params=self._params, kind="script", process=identity())
@@ -100,7 +101,8 @@ class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as ru
             try:
                 self.end(error)
             finally:
-                self._let_go()
+                if self._process == os.getpid():
+                    self._let_go()
 
     def log_param(self, name: str, value: Any) -> None:
         """Record a parameter of this run, a JSON value; a later value of the same name counts."""
@@ -205,11 +207,11 @@ class start_run:  # noqa: N801 - reads as a call: with start_run("tuning") as ru
         return registered_file(self._project, name, model, rows, run=self.id, message=message)
 
     def end(self, error: BaseException | None = None) -> None:
-        """End the run: done, interrupted by Ctrl-C, or failed with `error`. A second call does nothing.
+        """End the run: done, interrupted by Ctrl-C, or failed with `error`. A second call does nothing, nor does one of a forked process.
 
         Where it raises, since the storage cannot be reached, the run has not ended: call it again.
         """
-        if self._ended:
+        if self._ended or self._process != os.getpid():
             return
         commit(self._project.services, self.id, self._log)
         with contextlib.suppress(OSError):  # a file that someone put beside the log

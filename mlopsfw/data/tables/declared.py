@@ -161,15 +161,16 @@ def _as_json(values: pa.Array) -> pa.Array:
 
 
 def _clock_texts(values: pa.Array) -> pa.Array:
-    """Return lengths of time as texts: 30:00:00, -0:00:00.500000."""
+    """Return lengths of time as texts, in every unit the same: 30:00:00, -00:00:00.500."""
     import pyarrow as pa
 
     places = _PLACES[values.type.unit]
 
     def text(units: int) -> str:
         seconds, fraction = divmod(abs(units), 10**places)
-        clock = f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
-        return "-" * (units < 0) + clock + (f".{fraction:0{places}}" if fraction else "")
+        clock = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+        digits = f".{fraction:0{places}}" if fraction else ""
+        return "-" * (units < 0) + clock + digits.removesuffix("000").removesuffix("000")
 
     return pa.array([None if each is None else text(each) for each in values.cast(pa.int64()).to_pylist()], pa.string())
 

@@ -9,6 +9,8 @@ from mlopsfw.kernel.base.errors import ContractBroken, DriftFound, GateRefused, 
 from mlopsfw.kernel.plugins.blame import blame_of, is_blamed
 from mlopsfw.kernel.roles.engine import Failure
 
+_FRAMES = 10  # at each end of a traceback
+
 
 def failure_of(error: BaseException, root: Path) -> Failure:
     """Describe `error`, raised while a step of the project in `root` ran."""
@@ -41,10 +43,11 @@ def _exit_code(error: BaseException) -> int:
 
 
 def _own_frames(error: BaseException, root: Path) -> list[str]:
-    """Return the frames in the project's own files, the innermost first."""
+    """Return the frames in the project's own files, the innermost first; of an endless recursion those at both ends."""
     lines = []
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         file = Path(frame.filename)
         if file.is_relative_to(root) and "site-packages" not in file.parts:
             lines.append(f"at {file.relative_to(root)}:{frame.lineno} in {frame.name}: {frame.line}")
-    return lines
+    left_out = len(lines) - 2 * _FRAMES
+    return [*lines[:_FRAMES], f"… {left_out:,} more calls", *lines[-_FRAMES:]] if left_out > 1 else lines

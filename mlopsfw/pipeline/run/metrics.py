@@ -293,7 +293,10 @@ def log_metrics(metrics: Mapping[str, SupportsFloat], step: float | None = None)
 def _open_log(function: str) -> MetricLog:
     log = _current.get()
     if log is None:
-        raise UsageError(f"{function} was called outside of any run", hint='Wrap it: with mlopsfw.start_run("name"): …')
+        raise UsageError(
+            f"{function} was called outside of any run",
+            hint='Wrap it: with mlopsfw.start_run("name"): … Within a step or a run, a process that is spawned knows no run: fork it, or log in its parent.',
+        )
     return log
 
 

@@ -9,11 +9,12 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from mlopsfw.kernel.roles.engine import StepResult, StepSpec
 from mlopsfw.operations.scratch import scratch_folder
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from mlopsfw.pipeline.values.codec import Values
 
 _LOG_LIMIT = 16 << 20
+
+T = TypeVar("T")
 
 
 def node_name() -> str:
@@ -123,7 +126,7 @@ class StepRunner:
         with scratch_folder(self._services.workspace, "step-") as scratch, logging_to(metrics):
             context = self._context(spec, node, folder, scratch, metrics)
             context = replace(context, launcher=launcher, debug=debug)
-            values = _call(node, context)
+            values = _in_this_process(partial(_call, node, context))
             return {name: self._values.store(values[name], f"{spec.step}.{name}") for name in spec.outputs}
 
     def _context(self, spec: StepSpec, node: Node, folder: Path, scratch: Path, metrics: MetricLog) -> StepContext:
@@ -152,6 +155,18 @@ class StepRunner:
         with file.open("rb") as log:
             log.seek(max(0, file.stat().st_size - _LOG_LIMIT))
             return self._services.blobs.put(log.read())
+
+
+def _in_this_process(call: Callable[[], T]) -> T:
+    """Return what `call` returns. A process that was forked within it and comes back ends here: it is not the step's."""
+    process = os.getpid()
+    try:
+        return call()
+    finally:
+        if os.getpid() != process:
+            sys.stderr.write(f"process {os.getpid()}, forked by the step, returned from it, and was ended\n")
+            sys.stderr.flush()
+            os._exit(1)
 
 
 def _call(node: Node, context: StepContext) -> Mapping[str, object]:

@@ -203,10 +203,9 @@ LENGTHS = pa.array([timedelta(hours=30), timedelta(milliseconds=-500), None], pa
 @pytest.mark.parametrize("unit", ["ms", "us", "ns"])
 def test_lengths_of_time_have_one_value_in_every_unit(project, tmp_path, unit):
     pq.write_table(pa.table({"t": LENGTHS.cast(pa.duration(unit))}), tmp_path / "x.parquet")
-    for kind, wanted in (("int64", [108_000_000_000, -500_000, None]), ("string", ["30:00:00", "-0:00:00.5", None])):
+    for kind, wanted in (("int64", [108_000_000_000, -500_000, None]), ("string", ["30:00:00", "-00:00:00.500", None])):
         version = project.datasets.add("d", [tmp_path / "x.parquet"], csv=ReadOptions(types={"t": kind}))
-        found = project.datasets.scan(version).collect()["t"].to_list()
-        assert [each.rstrip("0") if each and "." in str(each) else each for each in found] == wanted
+        assert project.datasets.scan(version).collect()["t"].to_list() == wanted
     with pytest.raises(DataError, match="cannot be stored") as caught:
         project.datasets.add("d", [tmp_path / "x.parquet"])
     assert "--type t=string), or whole microseconds (--type t=int64)" in caught.value.hint

@@ -53,3 +53,14 @@ def test_a_name_in_an_error_does_not_drive_the_terminal(capsys):
     shown = capsys.readouterr().err
     assert "no column '\\x1b[2J\\x202e'" in shown
     assert "one line,\nand another" in shown
+
+
+def test_an_endless_recursion_is_told_by_both_of_its_ends(tmp_path):
+    (tmp_path / "deep.py").write_text("def deep(n):\n    return deep(n + 1)\n", encoding="utf-8")
+    space = {}
+    exec(compile((tmp_path / "deep.py").read_text(), tmp_path / "deep.py", "exec"), space)
+    with pytest.raises(RecursionError) as caught:
+        space["deep"](0)
+    told = failure_of(caught.value, tmp_path).message.splitlines()
+    assert len(told) < 30
+    assert any("more calls" in line for line in told)

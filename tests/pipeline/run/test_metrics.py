@@ -255,6 +255,34 @@ def test_a_forked_process_logs_into_the_run_and_repeats_nothing(project):
     assert project.runs.get(run.id).metrics == {"parent": 10.0, "child": 1999.0}
 
 
+def test_a_forked_process_that_returns_from_a_step_is_not_the_step(bench):
+    body = (
+        "import os, time\n"
+        "def run():\n    if not os.fork():\n        return {'of': 'child'}\n    time.sleep(0.3)\n    return {'of': 'parent'}\n"
+    )
+    outcome = bench.write('[steps.a]\npython = "steps:run"\noutputs = ["of"]\n', steps=body).run()
+    with bench.open() as project:
+        assert project.values.load(project.runs.get(outcome.run).steps["a"].outputs["of"]) == {"of": "parent"}
+
+
+@pytest.mark.parametrize("raises", [False, True])
+def test_a_forked_process_that_leaves_the_block_does_not_end_the_run(project, raises):
+    child = -1
+    try:
+        with mlopsfw.start_run("x", project=project) as run:
+            child = os.fork()
+            if child:
+                os.waitpid(child, 0)
+                run.log_metric("after", 1.0)
+            elif raises:
+                raise ValueError("of the child")
+    finally:
+        if not child:
+            os._exit(0)
+    view = project.runs.get(run.id)
+    assert (view.status, view.metrics) == ("done", {"after": 1.0})
+
+
 def test_a_fork_while_a_thread_logs_does_not_hang(project):
     with start_run(project=project) as run:
         stop = threading.Event()
