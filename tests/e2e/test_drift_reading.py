@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import decimal
 import gzip
 import json
@@ -286,6 +287,22 @@ def test_a_text_that_seems_to_mean_no_value_is_noted_with_the_option(tmp_path, s
     notes = report["notes"]
     assert [("delay" in note, "'missing'" in note, "--null" in note) for note in notes] == [(True, True, True)] * 2
     assert "notes" not in said("r.csv", "c.csv", "--null", "missing", *way)[1]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("form", ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M:%S"])
+@pytest.mark.parametrize("word", ["0000-00-00", "never"])
+def test_a_shift_of_times_is_seen_among_texts_that_are_none(tmp_path, said, word, form, way):
+    start = dt.datetime(2020, 1, 1)  # noqa: DTZ001 - the file says no zone, or its own
+    for name, days in (("r", 0), ("same", 0), ("c", 900)):
+        moments = [(start + dt.timedelta(days=days + row, minutes=row)).strftime(form) for row in range(ROWS)]
+        cells = [word if row % 20 == 0 else moment for row, moment in enumerate(moments)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["t", *cells]))
+    code, report, _ = said("r.csv", "c.csv", *way)
+    assert (code, report["columns"][0]["type"], report["columns"][0]["drifted"]) == (4, "numeric", True)
+    assert all(f"{word!r}" in note and "times" in note for note in report["notes"])
+    code, report, _ = said("r.csv", "same.csv", *way)
+    assert (code, report["columns"][0]["effect"]) == (0, 0.0)
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -114,9 +114,9 @@ def compare_files(formats: Formats, job: DriftJob, watch: Progress = lambda _, b
     before, after = _open_both(formats, job, stream=stream)
     names = known_columns(job.reference, tuple(before.schema.names), job.columns)
     known_columns(job.current, tuple(after.schema.names), job.columns)
-    numbers = _measures(before, after)
-    _as_text_alike(before, after, numbers)
-    plan = agree(before.schema, after.schema, names, numbers)
+    measures = _measures(before, after)
+    _as_text_alike(before, after, measures)
+    plan = agree(before.schema, after.schema, names, measures)
     sides = _sides(plan, before, after)
     if not plan.names:
         outcome = Outcome([], (1, 1), alarm=False)
@@ -125,7 +125,7 @@ def compare_files(formats: Formats, job: DriftJob, watch: Progress = lambda _, b
     new = {} if job.columns else dict.fromkeys(after.schema.names, f"only {job.current} has it")
     left_out = {**plan.left_out, **{name: reason for name, reason in new.items() if name not in before.schema.names}}
     notes = [
-        note for file, side in ((job.reference, before), (job.current, after)) for note in _notes(file, side, numbers)
+        note for file, side in ((job.reference, before), (job.current, after)) for note in _notes(file, side, measures)
     ]
     outcome = replace(outcome, left_out=left_out, notes=tuple(notes))
     return with_reason(outcome, (str(job.reference), str(job.current)))
@@ -170,31 +170,43 @@ def _open_both(formats: Formats, job: DriftJob, *, stream: bool) -> tuple[Blocks
         return futures[0].result(), futures[1].result()
 
 
-def _measures(before: Blocks, after: Blocks) -> frozenset[str]:
-    """Return the columns of texts whose numbers are compared: as texts, each number is a category, and no shift of them is seen."""
-    names = {name for name, words in before.words.items() if words.measures and name in after.schema.names}
-    return frozenset(name for name in names if name in after.words or is_number(after.schema.field(name).type))
+def _measures(before: Blocks, after: Blocks) -> dict[str, str]:
+    """Return the columns of texts whose numbers or times are compared, and which: as texts, each is a category, and no shift of them is seen."""
+    return {
+        name: words.kind
+        for name, words in before.words.items()
+        if words.measures and name in after.schema.names and _is_of(words.kind, after, name)
+    }
 
 
-def _as_text_alike(before: Blocks, after: Blocks, numbers: frozenset[str]) -> None:
+def _is_of(kind: str, side: Blocks, name: str) -> bool:
+    import pyarrow.types as t
+
+    if name in side.words:
+        return side.words[name].kind == kind
+    values = side.schema.field(name).type
+    return is_number(values) if kind == "numbers" else bool(t.is_temporal(values))
+
+
+def _as_text_alike(before: Blocks, after: Blocks, measures: Mapping[str, str]) -> None:
     """Read a column as text if it is text in the other file: one file may happen to hold only codes that are plain numbers."""
     for side, other in ((before, after), (after, before)):
         texts = [f.name for f in other.schema if is_text(f.type) and f.name in side.schema.names]
-        side.as_text([name for name in texts if name not in numbers and is_number(side.schema.field(name).type)])
+        side.as_text([name for name in texts if name not in measures and is_number(side.schema.field(name).type)])
 
 
-def _notes(file: Path, side: Blocks, numbers: frozenset[str]) -> Iterator[str]:
-    """Yield what the user should know about the reading of a file: which of its columns are numbers with words among them, too."""
+def _notes(file: Path, side: Blocks, measures: Mapping[str, str]) -> Iterator[str]:
+    """Yield what the user should know about the reading of a file: which of its columns are numbers or times with words among them, too."""
     yield from side.notes
     for name, words in side.words.items():
         column, word = f"{file}: column {name!r}", repr(words.word) if words.word else "one"
-        if name in numbers:
+        if name in measures:
             yield (
-                f"{column} holds texts among its numbers. The numbers are compared, and each text counts as missing. If {word} "
+                f"{column} holds texts among its {words.kind}. The {words.kind} are compared, and each text counts as missing. If {word} "
                 f"means a missing value, pass it with --null; to compare texts, pass --type {name}=string."
             )
         elif words.word:
-            yield f"{column} is read as text, although most values are numbers. If {word} means a missing value, pass it with --null."
+            yield f"{column} is read as text, although most values are {words.kind}. If {word} means a missing value, pass it with --null."
 
 
 def _sides(plan: Plan, before: Blocks, after: Blocks) -> tuple[Read, Read]:

@@ -8,7 +8,7 @@ words among them: they become the numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,10 @@ _MICROS = {"s": 1e6, "ms": 1e3, "us": 1.0}
 _DAY = 86_400e6
 _NUMBER = r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$"
 _CLOCK = r"^(?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{1,6})?)?$"
+_TIME = (
+    r"^(?P<day>\d{4}-\d\d-\d\d)(?:[T ](?P<h>[01]\d|2[0-3]):(?P<m>[0-5]\d)(?::(?P<s>[0-5]\d(?:\.\d+)?))?)?"
+    r"(?:Z|(?P<sign>[-+])(?P<zh>\d\d):?(?P<zm>\d\d))?$"
+)
 _TRUE, _FALSE = ("true", "True", "TRUE", "1"), ("false", "False", "FALSE", "0")
 
 
@@ -44,14 +48,14 @@ class Plan:
     after: Mapping[str, Change]
 
 
-def agree(before: pa.Schema, after: pa.Schema, names: Iterable[str], numbers: Collection[str] = ()) -> Plan:
+def agree(before: pa.Schema, after: pa.Schema, names: Iterable[str], measures: Mapping[str, str] | None = None) -> Plan:
     """Return how to compare the columns `names` of the reference with those of the current file.
 
     Args:
         before: The reference's columns.
         after: The current file's.
         names: Which of them.
-        numbers: The columns of which the numbers are compared where they are texts; a text that is no number is missing.
+        measures: Columns of which the `numbers` or `times` are compared where they are texts; any other text is missing.
     """
     left_out: dict[str, str] = {}
     changes: tuple[dict[str, Change], dict[str, Change]] = {}, {}
@@ -64,7 +68,8 @@ def agree(before: pa.Schema, after: pa.Schema, names: Iterable[str], numbers: Co
         for side, kind, plain, other in ((0, kinds[0], first, second), (1, kinds[1], second, first)):
             if kind is None or plain is None:
                 continue
-            change = _numbers if name in numbers and is_text(plain) else _change(plain, other, is_reference=side == 0)
+            spelled = (measures or {}).get(name) if is_text(plain) else None
+            change = _SPELLED[spelled] if spelled else _change(plain, other, is_reference=side == 0)
             if change or (plain != kind and not is_text(plain)):
                 changes[side][name] = _of_plain(change)
     return Plan(tuple(name for name in names if name not in left_out), left_out, *changes)
@@ -176,6 +181,28 @@ def _numbers(texts: pa.Array) -> pa.Array:
     return pc.if_else(pc.match_substring_regex(spelled, _NUMBER), spelled, None).cast(pa.float64())
 
 
+def _times(texts: pa.Array) -> pa.Array:
+    """Return the dates and times that texts spell, in microseconds and UTC; any other text is missing."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    parts = pc.extract_regex(texts, _TIME)
+
+    def number(name: str) -> pa.Array:
+        part = pc.struct_field(parts, name)
+        return pc.if_else(pc.equal(part, ""), "0", part).cast(pa.float64())
+
+    day = (
+        pc.strptime(pc.struct_field(parts, "day"), "%Y-%m-%d", "us", error_is_null=True)
+        .cast(pa.int64())
+        .cast(pa.float64())
+    )
+    east = pc.if_else(pc.equal(pc.struct_field(parts, "sign"), "-"), -1.0, 1.0)
+    offset = pc.multiply(east, pc.add(pc.multiply(number("zh"), 60.0), number("zm")))
+    minutes = pc.subtract(pc.add(pc.multiply(number("h"), 60.0), number("m")), offset)
+    return pc.add(day, pc.multiply(pc.add(pc.multiply(minutes, 60.0), number("s")), 1e6))
+
+
 def _clocks(texts: pa.Array) -> pa.Array:
     """Return the times of day that texts spell, in microseconds; any other text is missing."""
     import pyarrow as pa
@@ -201,3 +228,6 @@ def _truths(values: pa.Array) -> pa.Array:
     for truth, spelled in (("true", _TRUE), ("false", _FALSE)):
         texts = pc.if_else(pc.is_in(texts, pa.array(spelled)), truth, texts)
     return texts
+
+
+_SPELLED = {"numbers": _numbers, "times": _times}

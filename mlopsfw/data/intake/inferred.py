@@ -6,10 +6,12 @@ Where `data add` refuses a word far down in a column of numbers, to protect the 
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
 from mlopsfw.data.intake.paths import SourceFile
 from mlopsfw.data.intake.type_inference import BadValue, Guesses, WrongType
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from mlopsfw.kernel.roles.reading import ReadOptions, TextFormat
 
 _LOOKED_AT = 1_000  # rows that tell whether a column of text is one of numbers
+_TIME = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d|$)")
 _DIGITS = 38  # of a decimal, at most
 _FEW = 50  # different values up to which texts are compared one by one, whatever they are
 
@@ -102,23 +105,25 @@ def header_of(formats: Formats, path: Path, options: ReadOptions) -> list[str]:
 
 @dataclass(frozen=True)
 class Words:
-    """What a column of texts of which most are numbers holds besides.
+    """What a column of texts of which most are numbers or times holds besides.
 
     Args:
-        word: The first text that is no number; empty where the first rows have none.
-        measures: Whether the numbers are many: as texts, each would be a category of its own, and a shift of them not seen.
+        kind: What most are.
+        word: The first text that is none; empty where the first rows have none.
+        measures: Whether different ones are many: as texts, each would be a category of its own, and a shift of them not seen.
     """
 
+    kind: Literal["numbers", "times"]
     word: str
     measures: bool
 
 
 def words_among_numbers(batch: pa.RecordBatch, late: Collection[str]) -> Iterator[tuple[str, Words]]:
-    """Yield each column of text of which most values are numbers: a text that means no value may be the reason.
+    """Yield each column of text of which most values are numbers, or times: a text that means no value may be the reason.
 
     Args:
         batch: The first rows.
-        late: Columns of which a further row holds a text that is no number.
+        late: Columns of which a further row holds a text that is none.
     """
     import pyarrow.types as t
 
@@ -126,10 +131,26 @@ def words_among_numbers(batch: pa.RecordBatch, late: Collection[str]) -> Iterato
     for name, values in zip(batch.schema.names, batch.columns, strict=True):
         if t.is_string(values.type) or t.is_large_string(values.type):
             texts = [text for text in values[:_LOOKED_AT].to_pylist() if text is not None]
-            odd = [text for text in texts if not _is_number(text)]
+            is_time = sum(map(_is_time, texts)) * 2 > len(texts)
+            odd = [text for text in texts if not (_is_time(text) if is_time else _is_number(text))]
             words = [text for text in odd if text not in usual] or odd
-            if (words or name in late) and len(odd) * 2 < len(texts) and not any(map(exact.is_code, texts)):
-                yield name, Words(words[0] if words else "", len(set(texts)) > _FEW)
+            if (
+                (words or name in late)
+                and len(odd) * 2 < len(texts)
+                and not any(map(exact.is_code, texts) if not is_time else ())
+            ):
+                kind: Literal["numbers", "times"] = "times" if is_time else "numbers"
+                yield name, Words(kind, words[0] if words else "", len(set(texts)) > _FEW)
+
+
+def _is_time(text: str) -> bool:
+    if not _TIME.match(text):
+        return False
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:  # such as 0000-00-00
+        return False
+    return True
 
 
 def _is_number(text: str) -> bool:
