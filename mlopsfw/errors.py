@@ -46,9 +46,8 @@ from mlopsfw.kernel.base.errors import (
     UsageError,
     Vacuumed,
     WrongKey,
-    error_from_json,
-    error_to_json,
 )
+from mlopsfw.pipeline.run.failure import error_from_json, error_to_json
 
 __all__ = [
     "AnswerMismatch",

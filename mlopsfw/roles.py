@@ -5,6 +5,7 @@ from __future__ import annotations
 from mlopsfw.data.intake.object_store import open_store
 from mlopsfw.kernel.base.ids import check_name, nearest
 from mlopsfw.kernel.base.interrupts import interrupt
+from mlopsfw.kernel.config.options import check_options
 from mlopsfw.kernel.roles.alerting import Alert, AlertChange, Alerter, Receipt
 from mlopsfw.kernel.roles.artifact import Artifact, ArtifactKind
 from mlopsfw.kernel.roles.bundle import (
@@ -92,7 +93,6 @@ from mlopsfw.kernel.roles.training import (
 from mlopsfw.models.bundle.files import read_listed, read_model
 from mlopsfw.pipeline.graph.attempts import NEVER_BEGAN, thread_limits
 from mlopsfw.pipeline.graph.import_path import build_object, import_object
-from mlopsfw.pipeline.graph.options import check_options
 from mlopsfw.pipeline.graph.parts import (
     Alerts,
     Endpoints,

@@ -9,8 +9,8 @@ import msgspec
 
 from mlopsfw.kernel.base.errors import ConfigError
 from mlopsfw.kernel.base.ids import check_name
+from mlopsfw.kernel.config.options import check_options
 from mlopsfw.lineage.references import parse_reference
-from mlopsfw.pipeline.graph.options import check_options
 
 
 class AlarmRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mlopsfw.kernel.base.errors import BundleError, MlopsfwError, error_from_json, error_to_json, text_of
+from mlopsfw.kernel.base.errors import BundleError, MlopsfwError, text_of
 from mlopsfw.kernel.config import ProjectConfig
+from mlopsfw.pipeline.run.failure import error_from_json, error_to_json
 from mlopsfw.project.facade import Project
 from mlopsfw.project.logged_model import ModelFile, make_bundle
 

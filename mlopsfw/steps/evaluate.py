@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 
 from mlopsfw.kernel.base.errors import UnknownName
+from mlopsfw.kernel.config.options import check_options
 from mlopsfw.kernel.roles.hookspecs import hookimpl
 from mlopsfw.kernel.roles.provider import Provider
 from mlopsfw.kernel.roles.step import Step
 from mlopsfw.lineage.references import parse_reference
 from mlopsfw.models.disturbances import Kind
 from mlopsfw.models.money import MONEY, value_text
-from mlopsfw.pipeline.graph.options import check_options
 from mlopsfw.pipeline.graph.step import StepContext
 from mlopsfw.steps.comparison import (
     add_intervals,

@@ -12,12 +12,12 @@ import msgspec
 from mlopsfw.data.intake.places import Query, place_of
 from mlopsfw.kernel.base.errors import ConfigError, UsageError
 from mlopsfw.kernel.base.ids import check_name, new_run_id
+from mlopsfw.kernel.config.options import check_options
 from mlopsfw.kernel.roles.hookspecs import hookimpl
 from mlopsfw.kernel.roles.provider import Provider
 from mlopsfw.kernel.roles.reading import MAX_RATIO
 from mlopsfw.kernel.roles.source import SourceOptions
 from mlopsfw.kernel.roles.step import Step
-from mlopsfw.pipeline.graph.options import check_options
 from mlopsfw.pipeline.graph.step import StepContext
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ from mlopsfw.data.tables.digest import computed
 from mlopsfw.kernel.base.errors import DataError
 from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.kernel.base.spans import duration
+from mlopsfw.kernel.config.options import check_options
 from mlopsfw.kernel.roles.hookspecs import hookimpl
 from mlopsfw.kernel.roles.provider import Provider
 from mlopsfw.kernel.roles.step import Step
-from mlopsfw.pipeline.graph.options import check_options
 from mlopsfw.pipeline.graph.step import StepContext
 
 if TYPE_CHECKING:

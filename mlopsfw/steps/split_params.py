@@ -8,7 +8,7 @@ import msgspec
 
 from mlopsfw.kernel.base.errors import ConfigError
 from mlopsfw.kernel.base.spans import duration, instant
-from mlopsfw.pipeline.graph.options import check_options
+from mlopsfw.kernel.config.options import check_options
 
 PARTS = ("train", "validation", "test")
 _EXAMPLES = {"time": '"2013-03-01"', "fraction": "0.2", "column": '["b"]'}

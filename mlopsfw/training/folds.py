@@ -14,7 +14,7 @@ from mlopsfw.kernel.base.errors import ConfigError, DataError
 from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.kernel.base.lazy import lazy
 from mlopsfw.kernel.base.spans import duration
-from mlopsfw.pipeline.graph.options import check_options
+from mlopsfw.kernel.config.options import check_options
 
 if TYPE_CHECKING:
     import numpy as np

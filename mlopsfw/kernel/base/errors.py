@@ -49,7 +49,6 @@ command line returns for it. Nothing here formats tracebacks or prints: that is 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -310,18 +309,3 @@ class ServingError(MlopsfwError):
 
 class DeliveryFailed(MlopsfwError):
     """An alerter could not hand an alert over; the outbox tries again."""
-
-
-def error_to_json(error: MlopsfwError) -> bytes:
-    """Return an error as one line of JSON, for another process: its class in the tree above, message and hint."""
-    kind = next(each for each in type(error).__mro__ if each.__module__ == __name__)  # a plugin's own has a base here
-    return json.dumps([kind.__name__, error.message, error.hint]).encode()
-
-
-def error_from_json(text: bytes) -> MlopsfwError:
-    """Return the error that `error_to_json` wrote. Only the message and the hint of its class are set."""
-    name, message, hint = json.loads(text)
-    kind: type[MlopsfwError] = globals()[name]
-    error = kind.__new__(kind)
-    MlopsfwError.__init__(error, message, hint=hint)
-    return error

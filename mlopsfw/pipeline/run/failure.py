@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import traceback
 from pathlib import Path
 
+from mlopsfw.kernel.base import errors
 from mlopsfw.kernel.base.errors import ContractBroken, DriftFound, GateRefused, MlopsfwError, PluginError, UsageError
 from mlopsfw.kernel.plugins.blame import blame_of, is_blamed
 from mlopsfw.kernel.roles.engine import Failure
@@ -51,3 +53,18 @@ def _own_frames(error: BaseException, root: Path) -> list[str]:
             lines.append(f"at {file.relative_to(root)}:{frame.lineno} in {frame.name}: {frame.line}")
     left_out = len(lines) - 2 * _FRAMES
     return [*lines[:_FRAMES], f"… {left_out:,} more calls", *lines[-_FRAMES:]] if left_out > 1 else lines
+
+
+def error_to_json(error: MlopsfwError) -> bytes:
+    """Return an error as one line of JSON, for another process: its class in the tree, message and hint."""
+    kind = next(each for each in type(error).__mro__ if each.__module__ == errors.__name__)  # a base of a plugin's own
+    return json.dumps([kind.__name__, error.message, error.hint]).encode()
+
+
+def error_from_json(text: bytes) -> MlopsfwError:
+    """Return the error that `error_to_json` wrote. Only the message and the hint of its class are set."""
+    name, message, hint = json.loads(text)
+    kind: type[MlopsfwError] = getattr(errors, name)
+    error = kind.__new__(kind)
+    MlopsfwError.__init__(error, message, hint=hint)
+    return error

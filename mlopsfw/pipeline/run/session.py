@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from mlopsfw.kernel.base.errors import Conflict, UnknownName, UsageError
 from mlopsfw.kernel.base.ids import new_run_id
@@ -15,7 +17,6 @@ from mlopsfw.lineage import canonical
 from mlopsfw.lineage.codestate import CodeRecord, CodeState
 from mlopsfw.pipeline.cache.fingerprint import Fingerprinter
 from mlopsfw.pipeline.graph.model import Graph, build_graph
-from mlopsfw.pipeline.graph.options import differing
 from mlopsfw.pipeline.run.events import RunStarted
 from mlopsfw.pipeline.run.journal import Journal
 from mlopsfw.pipeline.run.liveness import identity, wait_until_lost
@@ -67,7 +68,7 @@ class Sessions:
     def _set_options(self, role: str, selection: Selection) -> dict[str, Any]:
         """Return the options of a provider that differ from their defaults: writing a default out changes nothing."""
         _, _, options = self._plugins.selected(role, selection, self._config)
-        return differing(options, selection.options)
+        return _differing(options, selection.options)
 
     def start(
         self,
@@ -261,3 +262,17 @@ def _finished(view: RunView) -> dict[str, tuple[str, dict[str, Artifact]]]:
         for s in view.steps.values()
         if s.status in ("done", "cached") and s.fingerprint
     }
+
+
+def _differing(record: msgspec.Struct, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those options of a table `given` by which the `record` that was read from it differs from its defaults."""
+    fields = {each.encode_name: each for each in msgspec.structs.fields(record)}
+    return {
+        name: value for name, value in given.items() if getattr(record, fields[name].name) != _default(fields[name])
+    }
+
+
+def _default(field: msgspec.structs.FieldInfo) -> Any:
+    if field.default is msgspec.NODEFAULT and field.default_factory is not msgspec.NODEFAULT:
+        return field.default_factory()
+    return field.default

@@ -1,4 +1,4 @@
-"""Options of steps and providers: checks that a type cannot express, such as of names and lengths of time, and which differ from defaults.
+"""Checks of options that a type cannot express: names, references, lengths of time.
 
 A record calls them in `__post_init__`, so a wrong option is an error with its line in the file before anything is run.
 """
@@ -35,17 +35,3 @@ def check_options(record: msgspec.Struct, **checks: Callable[[Any], object]) -> 
                 check(item)
             except MlopsfwError as error:
                 raise ConfigError(error.message, key=name, hint=error.hint) from None
-
-
-def differing(record: msgspec.Struct, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those options of a table `given` by which the `record` that was read from it differs from its defaults."""
-    fields = {each.encode_name: each for each in msgspec.structs.fields(record)}
-    return {
-        name: value for name, value in given.items() if getattr(record, fields[name].name) != _default(fields[name])
-    }
-
-
-def _default(field: msgspec.structs.FieldInfo) -> Any:
-    if field.default is msgspec.NODEFAULT and field.default_factory is not msgspec.NODEFAULT:
-        return field.default_factory()
-    return field.default
