@@ -74,15 +74,20 @@ def _imputer(scope: Any, operator: Any, container: Any) -> None:
     if isinstance(operator.inputs[0].type, StringTensorType) or not isinstance(missing, float) or not np.isnan(missing):
         get_converter(sklearn_operator_name_map[SimpleImputer])(scope, operator, container)
         return
-    values, isnan, fill = (scope.get_unique_variable_name(name) for name in ("values", "missing", "fill"))
+    kept = np.flatnonzero(~np.isnan(imputer.statistics_))  # scikit-learn drops a column without any value
+    values, isnan, fill, filled, columns = (
+        scope.get_unique_variable_name(name) for name in ("values", "missing", "fill", "filled", "columns")
+    )
     container.add_initializer(
         fill, TensorProto.DOUBLE, [1, imputer.statistics_.size], imputer.statistics_.astype(float)
     )
+    container.add_initializer(columns, TensorProto.INT64, [kept.size], kept)
     joined = concatenate_variables(scope, operator.inputs, container)
     for kind, inputs, output, more in (
         ("Cast", joined, values, {"to": TensorProto.DOUBLE}),
         ("IsNaN", values, isnan, {}),
-        ("Where", [isnan, fill, values], operator.outputs[0].full_name, {}),
+        ("Where", [isnan, fill, values], filled, {}),
+        ("Gather", [filled, columns], operator.outputs[0].full_name, {"axis": 1}),
     ):
         container.add_node(kind, inputs, output, name=scope.get_unique_operator_name(kind), **more)
 

@@ -197,6 +197,18 @@ def test_trees_behind_an_imputer_and_a_scaler_are_kept_in_float64(kind, task, tm
     assert (facts["format"], facts["precision"]) == ("onnx", "float64")
 
 
+def imputed():
+    columns = ColumnTransformer([("numbers", SimpleImputer(), ["price", "empty"])])
+    return make_pipeline(columns, RandomForestClassifier(5))
+
+
+@pytest.mark.filterwarnings("ignore:Skipping features without any observed values")
+def test_an_imputer_drops_a_column_without_values_in_onnx_too(tmp_path):
+    task = training_task("binary", exclude=(), features=("price", "empty"))
+    rows = DECIMALS.with_columns(empty=pl.lit(None, dtype=pl.Float64))
+    assert fit(tmp_path, trainer("imputed"), task, rows).facts["precision"] == "float64"
+
+
 def stacked():
     return make_pipeline(StackingClassifier([("line", LogisticRegression())], cv=2))
 
