@@ -38,6 +38,7 @@ def _execution(project: Wiring) -> Execution:
         results=Results(project.services, project.datasets),
         inputs=Inputs(project.components),
         parts=Parts(project.values, project.datasets),
+        values=project.values,
     )
 
 

@@ -18,6 +18,7 @@ from mlopsfw.lineage.references import parse_reference
 from mlopsfw.models.disturbances import Kind
 from mlopsfw.models.money import MONEY, value_text
 from mlopsfw.pipeline.graph.step import StepContext
+from mlopsfw.pipeline.values.likeness import TIMINGS
 from mlopsfw.steps.comparison import (
     add_intervals,
     baselines,
@@ -143,10 +144,10 @@ def _quality(metrics: MetricSet, params: EvaluateParams, model: Scored) -> dict[
 def _noted(context: StepContext, metrics: Mapping[str, Any]) -> Artifact:
     """Store the metrics. If the model is worse than a baseline, add a note for the display."""
     stored = context.values.store(metrics, "metrics")
-    lost = metrics.get("against_baseline", {}).get("verdict") == "worse"
-    if not lost:
-        return stored
-    return msgspec.structs.replace(stored, meta={**stored.meta, "note": metrics["against_baseline"]["says"]})
+    facts = {TIMINGS: ["latency"]} if "latency" in metrics else {}
+    if metrics.get("against_baseline", {}).get("verdict") == "worse":
+        facts["note"] = metrics["against_baseline"]["says"]
+    return msgspec.structs.replace(stored, meta={**stored.meta, **facts})
 
 
 def _segments(metrics: MetricSet, params: EvaluateParams, model: Scored) -> dict[str, Any]:

@@ -230,3 +230,34 @@ def test_a_project_below_the_top_with_plugins_of_its_own_and_steps_by_parts_is_r
     assert (result.status, result.code) == ("equal", "commit")
     assert verdicts(result) == {"one": "equal", "many": "equal", "each": "equal"}
     assert bench.value(bench.run(debug=True), "each") == [140, 40, 60]
+
+
+TIMED = """
+[trainer]
+use = "lightgbm"
+[trainer.lightgbm]
+num_iterations = 3
+num_threads = 1
+[steps.rows]
+python = "made:rows"
+[steps.train]
+inputs = { train = "rows" }
+task = "binary"
+target = "y"
+[steps.evaluate]
+inputs = { model = "train", rows = "rows" }
+latency = 3
+[steps.gate]
+inputs = { metrics = "evaluate" }
+rules = ["latency.p99_ms < 60000", "auc > 0.5"]
+"""
+
+
+def test_what_times_the_machine_is_not_compared(bench):
+    rows = (
+        "import polars as pl\ndef rows(): return pl.DataFrame({'x': range(200), 'y': [at > 99 for at in range(200)]})\n"
+    )
+    first = bench.write(TIMED, made=rows).run(debug=True)
+    result = again(bench, first.run, 0.0)
+    assert (result.exit_code, verdicts(result)["evaluate"], verdicts(result)["gate"]) == (0, "within", "within"), result
+    assert bench.run(certify=True, debug=True).different == []

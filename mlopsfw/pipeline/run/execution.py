@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from mlopsfw.pipeline.cache.results import Results
     from mlopsfw.pipeline.partitions.parts import Parts
     from mlopsfw.pipeline.run.inputs import Inputs
+    from mlopsfw.pipeline.values.codec import Values
 
 
 class Workers(Protocol):
@@ -39,6 +40,7 @@ class Execution:
         results: Kept results of earlier runs.
         inputs: Finds what a step is given.
         parts: Cuts and joins the values of steps that run by parts.
+        values: Reads results.
     """
 
     services: Services
@@ -46,3 +48,4 @@ class Execution:
     results: Results
     inputs: Inputs
     parts: Parts
+    values: Values

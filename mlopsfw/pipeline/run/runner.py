@@ -24,6 +24,7 @@ from mlopsfw.pipeline.run.attempt import Attempt
 from mlopsfw.pipeline.run.liveness import HEARTBEAT
 from mlopsfw.pipeline.run.retry import Retries
 from mlopsfw.pipeline.run.step_events import StepCached, StepCertified, StepFailed, StepFinished, StepStarted
+from mlopsfw.pipeline.values.likeness import Likeness
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.config.model import ProjectConfig
@@ -329,9 +330,9 @@ class Coordinator:
 
     def _certify(self, attempt: Attempt, kept: Result, result: StepResult) -> None:
         """Compare a new result with the cached one."""
-        was = {name: artifact.digest for name, artifact in kept.outputs.items()}
-        now = {name: artifact.digest for name, artifact in result.outputs.items()}
-        differing = sorted(name for name in now if now[name] != was.get(name))
+        likeness = Likeness(self.execution.values, 0.0)
+        outputs = result.outputs.items()
+        differing = sorted(name for name, now in outputs if likeness.is_another(kept.outputs.get(name), now))
         compared = StepCertified(
             step=attempt.node.name, equal=not differing, differing=tuple(differing), from_run=kept.run
         )

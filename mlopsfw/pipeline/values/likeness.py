@@ -17,11 +17,16 @@ if TYPE_CHECKING:
     from mlopsfw.pipeline.values.codec import Values
 
 
+TIMINGS = "timings"
+"""In the facts of a JSON result: the keys at its top that time the machine, so that they differ each time."""
+
+
 class Likeness:
     """Compares values of steps.
 
     Two numbers a and b are alike where |a − b| ≤ tolerance × max(1, |a|, |b|). NaN is like NaN, a null like a null, and an
-    infinity like itself. Everything else must be equal.
+    infinity like itself. What a step measured of the machine, such as a latency, is not compared: `timings` in the facts of its
+    result names these keys. Everything else must be equal.
 
     Args:
         values: Reads the values.
@@ -37,12 +42,18 @@ class Likeness:
             return f"a {old.kind} became a {new.kind}"
         match old.kind:
             case "json":
-                return self.of_json(self._values.load(old), self._values.load(new))
+                return self.of_json(*(_untimed(self._values.load(each), _timings(old, new)) for each in (old, new)))
             case "table":
                 return self._tables(self._values.load(old), self._values.load(new))
             case "bundle":
                 return self._bundles(old, new)
         return "" if old.digest == new.digest else f"the {old.kind} has another content"
+
+    def is_another(self, old: Artifact | None, new: Artifact) -> bool:
+        """Return whether a result is not the one that it was, in more than its timings. The tolerance counts for these results alone."""
+        if old is None or old.digest == new.digest or not _timings(old, new):
+            return old is None or old.digest != new.digest
+        return bool(self.difference(old, new))
 
     def of_json(self, old: Any, new: Any, path: str = "") -> str:
         """Return the first difference between two JSON values, with its path."""
@@ -111,6 +122,16 @@ class Likeness:
         plain: dict[str, Any] = msgspec.to_builtins(manifest)
         kept = {name: plain[name] for name in ("task", "target", "inputs", "outputs", "classes")}
         return {**kept, "metrics": manifest.facts.get("metrics", {}), "golden": golden}
+
+
+def _timings(*results: Artifact) -> set[str]:
+    return {name for result in results for name in result.meta.get(TIMINGS, ())}
+
+
+def _untimed(value: Any, timings: set[str]) -> Any:
+    if not timings or not isinstance(value, Mapping):
+        return value
+    return {name: each for name, each in value.items() if name not in timings}
 
 
 def _is_number(value: Any) -> bool:
