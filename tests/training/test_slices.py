@@ -112,3 +112,10 @@ def test_a_slice_whose_rows_weigh_nothing_in_the_other_half_is_left_out(silent):
     weights = np.where(late & (half == silent), 0.0, 1.0)
     found = search(rows, 1 + 4.0 * late, half, weights=weights)
     assert "carrier = 'UA'" not in [each.where for each in found]
+
+
+def test_slices_that_share_most_of_their_rows_are_one():
+    draw, at = np.random.default_rng(0), np.arange(2000)
+    late, most = at % 5 == 0, (at % 5 == 0) & (at % 25 > 0)  # four fifths of the late rows
+    found = search(pl.DataFrame({"late": late, "most": most}), draw.exponential(1 + late), at)
+    assert sum("= True" in each.where for each in found) == 1
