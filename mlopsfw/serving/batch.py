@@ -16,6 +16,7 @@ from mlopsfw.serving.recorder import EVENT_TIME
 
 if TYPE_CHECKING:
     import polars as pl
+    import pyarrow as pa
 
     from mlopsfw.data.intake.formats import Formats
     from mlopsfw.data.intake.inferred import InferredFile
@@ -156,19 +157,29 @@ class _Requests:
         self.ended = True
 
     def _frames(self) -> Iterator[pl.DataFrame]:
-        from mlopsfw.data.intake.inferred import as_frame
-
+        passed = 0
         for batch in self._source.batches():
-            yield from (rows for rows in as_frame(batch).iter_slices(_ROWS) if rows.height)
+            frame = _frame(self._source, batch, self._inputs, passed)
+            passed += frame.height
+            yield from (rows for rows in frame.iter_slices(_ROWS) if rows.height)
+
+
+def _frame(
+    source: InferredFile, batch: pa.RecordBatch, inputs: Sequence[SignatureColumn], first: int = 0
+) -> pl.DataFrame:
+    from mlopsfw.data.intake.inferred import as_frame
+    from mlopsfw.models.bundle.scoring import with_whole_numbers
+
+    rows = as_frame(batch)
+    return rows if source.typed else with_whole_numbers(rows, inputs, first)
 
 
 def _empty(source: InferredFile, manifest: Manifest, extras: Extras) -> pl.DataFrame:
     """Return the columns that the answer will have. Raise `SignatureMismatch` where the file lacks one that the model takes."""
-    from mlopsfw.data.intake.inferred import as_frame
     from mlopsfw.models.bundle.scoring import added_names, check_names, extra_names
 
     with contextlib.closing(source.batches()) as batches:
-        rows = as_frame(next(batches)).clear()
+        rows = _frame(source, next(batches), manifest.inputs).clear()
     check_names(rows.columns, (PREDICTION_ID, *added_names(manifest), *extra_names(manifest, extras)))
     missing = [column.name for column in manifest.inputs if column.name not in rows.columns]
     if missing:

@@ -77,6 +77,11 @@ class InferredFile:
 
         return self._guesses.retry(read)
 
+    @property
+    def typed(self) -> bool:
+        """Whether the file's values have types of their own, as those of CSV have not."""
+        return is_typed(self._formats, self._file.path)
+
     def batches(self, columns: tuple[str, ...] = ()) -> Generator[pa.RecordBatch, None, None]:
         """Yield the rows, in these columns or in all, by what was learnt of their types in earlier passes."""
         return self._formats.read([self._file], self._options, self._guesses, columns=columns)

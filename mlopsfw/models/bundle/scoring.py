@@ -182,8 +182,39 @@ def request_values(series: pl.Series, column: SignatureColumn) -> list[Any]:
 def rows_for(
     formats: Formats, inputs: Iterable[SignatureColumn], file: Path, options: ReadOptions | None = None, sheet: str = ""
 ) -> pl.DataFrame:
-    """Return the rows of a file; columns of a CSV file get the types of the model's signature. See `read_rows`."""
-    return read_rows(formats, file, as_signature(formats, inputs, file, options), sheet)
+    """Return the rows of a file; columns of a CSV file get the types of the model's signature. See `read_rows`.
+
+    Raises:
+        SignatureMismatch: A text of a CSV file is no whole number, in a column of them.
+    """
+    from mlopsfw.data.intake.inferred import is_typed
+
+    rows = read_rows(formats, file, as_signature(formats, inputs, file, options), sheet)
+    return rows if is_typed(formats, file) else with_whole_numbers(rows, inputs)
+
+
+def with_whole_numbers(rows: pl.DataFrame, inputs: Iterable[SignatureColumn], first: int = 0) -> pl.DataFrame:
+    """Return rows of a CSV file with whole numbers in the model's columns of them: one code or word made texts of all.
+
+    Args:
+        rows: The rows.
+        inputs: The model's columns.
+        first: The number of the first row, for errors.
+
+    Raises:
+        SignatureMismatch: A text is no whole number.
+    """
+    import polars as pl
+
+    for name in (column.name for column in inputs if column.type == "integer"):
+        if rows.schema.get(name) != pl.String:
+            continue
+        texts = rows[name]
+        numbers = texts.str.strip_chars().str.replace(r"\.0*$", "").str.strip_prefix("+").cast(pl.Int64, strict=False)
+        if len(wrong := (numbers.is_null() & texts.is_not_null()).arg_true()):
+            raise SignatureMismatch(f"{texts[wrong[0]]!r} is not of type integer", column=name, row=first + wrong[0])
+        rows = rows.with_columns(numbers)
+    return rows
 
 
 def as_signature(

@@ -356,6 +356,26 @@ def test_json_lines_tell_infinity_and_no_number_from_a_missing_value(tmp_path):
     assert [row["t"] for row in found] == ["ü", "b", "c", None, "e", "ü"]
 
 
+def test_one_code_among_whole_numbers_makes_no_texts_of_the_others_and_a_word_is_named_with_its_row(
+    folder, tmp_path, formats
+):
+    inputs, file = opened(folder).manifest.inputs, tmp_path / "x.csv"
+    (whole,) = [column.name for column in inputs if column.type == "integer"][:1]
+    for cells, wanted in (
+        (["30", "031", "+7", "8.0", " 9"], [30, 31, 7, 8, 9]),
+        (["30", "x"], None),
+        (["1", str(2**63)], None),
+    ):
+        file.write_text("\n".join([whole, *cells]))
+        if wanted is None:
+            with pytest.raises(
+                SignatureMismatch, match=rf"column '{whole}', row 1: '{cells[1]}' is not of type integer"
+            ):
+                scoring.rows_for(formats, inputs, file)
+        else:
+            assert scoring.rows_for(formats, inputs, file)[whole].to_list() == wanted
+
+
 @pytest.mark.parametrize("kind", [pa.decimal128(9, 1), pa.decimal256(50, 1)])
 def test_decimals_of_a_file_are_numbers_of_a_model(folder, tmp_path, formats, kind):
     whole = ROWS.with_columns(pl.col("distance").round(0))
