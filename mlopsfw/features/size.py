@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SHARE: Final = 4
 """The rows of a training may take 1/4 of the memory: preparing them takes up to twice as much, and other processes need some, too."""
 _VALUE, _FLOAT = 8, 4  # bytes
+_VIEW = 16  # bytes that a text takes beside its characters
 _LOOKED = 1024  # rows
 _LEAST = 1 << 28  # bytes that a training may hold at a time, at least
 _HELD = 3 * row_order.WINDOW  # blocks
@@ -66,7 +67,8 @@ def rows_fit(train: TrainingData, valid: TrainingData | None, row: float, memory
 def row_bytes(data: TrainingData, columns: Sequence[str]) -> float:
     """Return the mean bytes of columns in the first 1,024 rows."""
     first = data.lazy().select(columns).head(_LOOKED).collect() if columns else pl.DataFrame()
-    return float(first.estimated_size()) / max(1, first.height)
+    views = sum(_VIEW for dtype in first.dtypes if dtype in (pl.String, pl.Binary))
+    return float(first.estimated_size()) / max(1, first.height) + views
 
 
 class Room(NamedTuple):

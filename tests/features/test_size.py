@@ -32,7 +32,7 @@ def test_rows_fit_into_a_quarter_of_the_containers_memory_where_it_has_a_limit(
         (pl.Series([datetime(2026, 1, 1, tzinfo=UTC)] * 100), 6 * 4),
         (pl.Series([date(2026, 1, 1)] * 100), 4 * 4),
         (pl.Series([True] * 100), 2 * 4),
-        (pl.Series(["a"] * 100), 24 + 8),  # a text is read as 32 bytes, all others as 8
+        (pl.Series(["a" * 200] * 100), 208 + 8),  # a text is read as its bytes and 16 more, all others as 8
     ],
 )
 def test_a_row_takes_its_values_and_the_numbers_that_a_plan_makes_of_them(values, encoded):
@@ -40,3 +40,9 @@ def test_a_row_takes_its_values_and_the_numbers_that_a_plan_makes_of_them(values
     task, size = TrainingTask(task="binary", target="y"), 100 * (8 + 8 + encoded)
     assert plan_fits(rows, None, task, f"{size}B")
     assert not plan_fits(rows, None, task, f"{size - 1}B")
+
+
+@pytest.mark.parametrize(("characters", "expected"), [(5, True), (500, False)])
+def test_long_texts_count_as_long_as_the_first_rows_have_them(characters, expected):
+    rows = TableHandle.of(pl.DataFrame({"x": ["t" * characters] * 1000, "y": [0, 1] * 500}))
+    assert plan_fits(rows, None, TrainingTask(task="binary", target="y"), "200kB") is expected
