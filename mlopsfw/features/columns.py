@@ -1,11 +1,12 @@
 """The executor for requests: takes checked columns as arrays, and returns feature arrays. Needs only NumPy.
 
-Most requests have one row, so all their numbers become one matrix, and each kind of operation is one expression over it.
+Most requests have one row, so all their numbers become one matrix, and one call of the core makes their features.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,11 +16,10 @@ from mlopsfw.features.plan import CATEGORICAL, NUMERIC, Cycle, Hash, Lookup, Mis
 from mlopsfw.features.times import cycle
 from mlopsfw.kernel.base.errors import SignatureMismatch
 from mlopsfw_core import hash_indices
+from mlopsfw_core.encoding import MISSING, RAMP, SCALE, STEP, encode_numbers
 
 if TYPE_CHECKING:
     from mlopsfw.features.plan import FeaturePlan
-
-_TOGETHER = 256  # rows: their features stay in the processor's caches
 
 
 class RequestPlan:
@@ -35,9 +35,8 @@ class RequestPlan:
         self.numbers = [name for name, kind in types.items() if kind in ("number", "integer", "boolean")]
         self._reads = [(column.name, column.type) for column in plan.inputs if column.name in plan.reads]
         self._derivation = Derivation(plan.derived) if plan.derived else None
-        self._row = {name: row for row, name in enumerate(self.numbers)}
+        self._steps, self._intervals = _number_steps(plan.operations, self.numbers)
         self._width = len(plan.numeric_sources)
-        self._fills = list(self._numeric_fills(plan.operations))
         self._cycles = [(at, op) for at, op in _placed(plan.operations) if isinstance(op, Cycle)]
         self._codes = [_coder(op, types[op.column]) for op in plan.operations if isinstance(op, Lookup | Hash)]
 
@@ -72,38 +71,17 @@ class RequestPlan:
             matrix[at] = columns[name]
         return matrix
 
-    def fill(self, matrix: np.ndarray, read: Mapping[str, np.ndarray], out: np.ndarray) -> None:
+    def fill(self, numbers: np.ndarray | list[Any], read: Mapping[str, np.ndarray], out: np.ndarray) -> None:
         """Fill `numeric`, float32 `[rows, k]`.
 
         Args:
-            matrix: The columns of `numbers`, float64 `[columns, rows]`, with NaN for missing values.
+            numbers: The columns of `numbers`: float64 `[columns, rows]`, with NaN for missing values, or a list of Arrow columns.
             read: The columns of dates and times.
             out: What is filled.
         """
-        if self._fills:
-            with np.errstate(over="ignore", invalid="ignore"):
-                for at in range(0, len(out), _TOGETHER):
-                    self._fill(matrix[:, at : at + _TOGETHER], out[at : at + _TOGETHER])
+        encode_numbers(self._steps, self._intervals, numbers, out)
         for at, operation in self._cycles:
             out[:, at : at + 2] = cycle(_micros(read[operation.column]), operation.part)
-
-    def _fill(self, matrix: np.ndarray, out: np.ndarray) -> None:
-        features, missing = np.empty(out.shape[::-1], dtype=np.float32), np.isnan(matrix)
-        for fill in self._fills:
-            fill(matrix, missing, features)
-        out[:] = features.T
-
-    def _numeric_fills(self, operations: Sequence[Operation]) -> Sequence[_Fill]:
-        placed = list(_placed(operations))
-        scales = [(at, op) for at, op in placed if isinstance(op, Scale)]
-        flags = [(at, op) for at, op in placed if isinstance(op, Missing)]
-        ramps = [(at, op) for at, op in placed if isinstance(op, Ramp)]
-        makers = ((_scale_fill, scales), (_missing_fill, flags), (_ramp_fill, ramps))
-        return [make(some, self._row) for make, some in makers if some]
-
-
-_Fill = Callable[[np.ndarray, np.ndarray, np.ndarray], None]
-_Places = slice | np.ndarray
 
 
 def _placed(operations: Sequence[Operation]) -> list[tuple[int, Operation]]:
@@ -112,69 +90,23 @@ def _placed(operations: Sequence[Operation]) -> list[tuple[int, Operation]]:
     return list(zip(starts, operations, strict=False))
 
 
-def _scale_fill(placed: Sequence[tuple[int, Any]], row: Mapping[str, int]) -> _Fill:
-    at, source = _where(placed, row)
-    mean, factor, limit = (
-        np.array([[getattr(op, name)] for _, op in placed], dtype=np.float64) for name in ("mean", "factor", "limit")
-    )
-
-    def fill(matrix: np.ndarray, missing: np.ndarray, out: np.ndarray) -> None:
-        scaled = matrix[source] - mean
-        scaled *= factor
-        np.minimum(np.maximum(scaled, -limit, out=scaled), limit, out=scaled)
-        _clear(scaled, missing, source)
-        out[at] = scaled
-
-    return fill
-
-
-def _missing_fill(placed: Sequence[tuple[int, Any]], row: Mapping[str, int]) -> _Fill:
-    at, source = _where(placed, row)
-
-    def fill(_matrix: np.ndarray, missing: np.ndarray, out: np.ndarray) -> None:
-        out[at] = missing[source]
-
-    return fill
-
-
-def _ramp_fill(placed: Sequence[tuple[int, Any]], row: Mapping[str, int]) -> _Fill:
-    """All ramps as one matrix: one row for each interval of each column."""
-    at = np.concatenate([np.arange(start, start + len(op.edges) - 1) for start, op in placed])
-    source = np.concatenate([np.full(len(op.edges) - 1, row[op.column]) for _, op in placed])
-    low = np.concatenate([op.edges[:-1] for _, op in placed])[:, None]
-    factor = np.concatenate([factors(op) for _, op in placed])[:, None]
-
-    def fill(matrix: np.ndarray, missing: np.ndarray, out: np.ndarray) -> None:
-        share = matrix[source]
-        share -= low
-        share *= factor
-        np.minimum(np.maximum(share, 0.0, out=share), 1.0, out=share)
-        _clear(share, missing, source)
-        out[at] = share
-
-    return fill
-
-
-def _clear(values: np.ndarray, missing: np.ndarray, source: _Places) -> None:
-    """Set the features of missing values to 0."""
-    if missing.any():
-        np.copyto(values, 0.0, where=missing[source])
-
-
-def factors(ramp: Ramp) -> list[float]:
-    """Return the reciprocal of the width of each interval."""
-    return [1.0 / (high - low) for low, high in zip(ramp.edges, ramp.edges[1:], strict=False)]
-
-
-def _where(placed: Sequence[tuple[int, Any]], row: Mapping[str, int]) -> tuple[_Places, _Places]:
-    return _places([at for at, _ in placed]), _places([row[op.column] for _, op in placed])
-
-
-def _places(numbers: list[int]) -> _Places:
-    """Return an index: a slice where the numbers are evenly spaced, which copies nothing."""
-    step = numbers[1] - numbers[0] if len(numbers) > 1 else 1
-    even = range(numbers[0], numbers[-1] + 1, step) if step > 0 else ()
-    return slice(numbers[0], numbers[-1] + 1, step) if list(even) == numbers else np.array(numbers)
+def _number_steps(operations: Sequence[Operation], numbers: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the operations on numbers as `encode_numbers` takes them: steps, and the intervals of ramps."""
+    row = {name: at for at, name in enumerate(numbers)}
+    steps: list[tuple[float, ...]] = []
+    low: list[float] = []
+    widths: list[float] = []
+    for at, op in _placed(operations):
+        match op:
+            case Scale():
+                steps.append((SCALE, row[op.column], at, 1, 0, op.mean, op.factor, op.limit))
+            case Missing():
+                steps.append((MISSING, row[op.column], at, 1, 0, 0.0, 0.0, 0.0))
+            case Ramp(edges=edges):
+                steps.append((RAMP, row[op.column], at, len(edges) - 1, len(low), 0.0, 0.0, 0.0))
+                low += edges[:-1]
+                widths += [high - start for start, high in pairwise(edges)]
+    return np.array(steps, dtype=STEP), np.array([low, np.reciprocal(widths)], dtype=np.float64)
 
 
 def _micros(moments: np.ndarray) -> np.ndarray:

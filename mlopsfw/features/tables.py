@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mlopsfw.features.plan import FeaturePlan
 
 _TEXT = (pl.String, pl.Categorical, pl.Enum)
-_BLOCK = 4000  # rows; a power of two would let the columns of a block displace each other in the cache
+_BLOCK = 1 << 14  # rows
 
 
 def run(plan: FeaturePlan, rows: pl.DataFrame | pa.Table) -> dict[str, np.ndarray]:
@@ -162,14 +162,11 @@ def _numeric(plan: FeaturePlan, frame: pl.DataFrame) -> np.ndarray:
     request = RequestPlan(plan)
     moments = {op.column for op in plan.operations if isinstance(op, Cycle)}
     numbers = frame.select(request.numbers)
-    others = [name for name, dtype in numbers.schema.items() if dtype != pl.Float64]
 
     def fill(start: int) -> None:
         part, rows = numbers.slice(start, _BLOCK), frame.slice(start, _BLOCK)
-        if others:
-            part = part.with_columns(pl.col(others).cast(pl.Float64))
-        matrix = part.to_numpy(order="fortran").T if request.numbers else np.empty((0, rows.height))
-        request.fill(matrix, {name: times(rows[name]) for name in moments}, out[start : start + _BLOCK])
+        columns = [column.cast(pl.Float64).rechunk() for column in part.get_columns()]
+        request.fill(columns, {name: times(rows[name]) for name in moments}, out[start : start + _BLOCK])
 
     for _ in in_order(fill, range(0, frame.height, _BLOCK)):
         pass
