@@ -102,4 +102,38 @@ WIDE static void encode_rows(
   }
 }
 
+/* Copy the finite values, in order, and return how many there are. `out` has room for all rows. */
+WIDE static int64_t copy_finite(const Numbers *from, int64_t rows, double *out) {
+  double x[TILE] = {0};
+  int64_t kept = 0, keep[TILE];
+  for (int64_t start = 0; start < rows; start += TILE) {
+    int64_t n = rows - start < TILE ? rows - start : TILE;
+    load_tile(from, start, n, x);
+    for (int i = 0; i < TILE; ++i) keep[i] = x[i] - x[i] == 0.0;
+    for (int64_t i = 0; i < n; ++i) { /* without a branch, which nulls in no order would mislead */
+      out[kept] = x[i];
+      kept += keep[i];
+    }
+  }
+  return kept;
+}
+
+/* Sum v - centre, or its square, by pairs as NumPy's sum does, so that the sum of a column has NumPy's bits. */
+WIDE static double pairwise_sum(const double *v, int64_t n, double centre, int square) {
+  double lane[8] = {0}, total = 0;
+  int64_t i = 0;
+  if (n > 128) {
+    int64_t half = n / 2 - n / 2 % 8;
+    return pairwise_sum(v, half, centre, square) + pairwise_sum(v + half, n - half, centre, square);
+  }
+  if (square) {
+    for (; i + 8 <= n; i += 8) for (int k = 0; k < 8; ++k) lane[k] += (v[i + k] - centre) * (v[i + k] - centre);
+  } else {
+    for (; i + 8 <= n; i += 8) for (int k = 0; k < 8; ++k) lane[k] += v[i + k];
+  }
+  total = ((lane[0] + lane[1]) + (lane[2] + lane[3])) + ((lane[4] + lane[5]) + (lane[6] + lane[7]));
+  for (; i < n; ++i) total += square ? (v[i] - centre) * (v[i] - centre) : v[i];
+  return total;
+}
+
 #endif /* MLOPSFW_CORE_ENCODING_H */

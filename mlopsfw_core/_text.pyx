@@ -13,10 +13,10 @@ cimport cython
 cimport numpy as cnp
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeUTF8
 from libc.stdint cimport int64_t, uint8_t, uint64_t
-from libc.stdlib cimport calloc, free
-from libc.string cimport memcmp, memcpy
+from libc.stdlib cimport free
 
 from ._buffers cimport Chunk, Column
+from ._table cimport Entry, Key, Table, entry_of, key_of, text_of_key
 from ._types cimport OFFSETS32, OFFSETS64, POINTERS, VIEWS, TextLayout, TextView, text_at
 
 from ._buffers import arrow_column, speaks_arrow
@@ -129,99 +129,36 @@ cpdef list text_segments(object column):
     return [segment_of_strings(values, None)]
 
 
-cdef struct _Entry:
-    const char* start
-    int64_t size      # -1 marks a free slot
-    int64_t count
-    uint64_t hash
-
-
-cdef inline uint64_t _mix(const char* start, int64_t size) noexcept nogil:
-    """Hash bytes for the counting table: eight at a time, multiply and fold. Not stable across versions; never stored."""
-    cdef uint64_t h = <uint64_t> size * 0x9E3779B97F4A7C15u, word
-    cdef int64_t i = 0
-    while i + 8 <= size:
-        memcpy(&word, start + i, 8)
-        h = (h ^ word) * 0xBF58476D1CE4E5B9u
-        h ^= h >> 29
-        i += 8
-    word = 0
-    memcpy(&word, start + i, size - i)
-    h = (h ^ word) * 0x94D049BB133111EBu
-    return h ^ (h >> 31)
-
-
-cdef inline _Entry* _slot(_Entry* table, uint64_t mask, const char* start, int64_t size, uint64_t h) noexcept nogil:
-    """Find the slot of a text by linear probing; the table always keeps free slots."""
-    cdef uint64_t at = h & mask
-    while table[at].size >= 0:
-        if table[at].hash == h and table[at].size == size and memcmp(table[at].start, start, size) == 0:
-            break
-        at = (at + 1) & mask
-    return &table[at]
-
-
-cdef _Entry* _grown(_Entry* old, uint64_t* mask) noexcept nogil:
-    """Move entries to a table four times as large (from none: 256 slots); frees the old one. NULL when out of memory."""
-    cdef uint64_t capacity = 256 if old == NULL else 4 * (mask[0] + 1), i
-    cdef _Entry* table = <_Entry*> calloc(capacity, sizeof(_Entry))
-    cdef _Entry* entry
-    if table == NULL:
-        free(old)
-        return NULL
-    for i in range(capacity):
-        table[i].size = -1
-    if old != NULL:
-        for i in range(mask[0] + 1):
-            if old[i].size >= 0:
-                entry = _slot(table, capacity - 1, old[i].start, old[i].size, old[i].hash)
-                entry[0] = old[i]
-    free(old)
-    mask[0] = capacity - 1
-    return table
-
-
-cdef _Entry* _tally(const TextView* view, uint64_t* mask, int64_t* nulls) noexcept nogil:
-    """Count the texts of a view into a fresh table, which the caller frees."""
-    cdef _Entry* table = _grown(NULL, mask)
-    cdef _Entry* entry
+cdef int _tally(const TextView* view, int64_t base, Table* table, int64_t* nulls) noexcept nogil:
+    """Count the texts of a view, whose first row is `base`. Returns -1 when out of memory."""
     cdef const char* start = NULL
     cdef int64_t i, size
-    cdef uint64_t used = 0, h
+    cdef Key key
+    cdef Entry* entry
     for i in range(view.length):
-        if table == NULL:
-            return NULL
         size = text_at(view, i, &start)
         if size < 0:
             nulls[0] += 1
             continue
-        h = _mix(start, size)
-        entry = _slot(table, mask[0], start, size, h)
-        if entry.size < 0:
-            entry.start, entry.size, entry.hash, entry.count = start, size, h, 0
-            used += 1
+        key = key_of(start, size, view.layout == VIEWS)
+        entry = entry_of(table, &key, base + i)
+        if entry == NULL:
+            return -1
         entry.count += 1
-        if 2 * used > mask[0]:
-            table = _grown(table, mask)
-    return table
+    return 0
 
 
-cdef int64_t _count_direct(TextSegment segment, dict counts) except -1:
-    """Add a segment's texts to `counts`; returns its nulls."""
-    cdef uint64_t mask = 0, i
-    cdef int64_t nulls = 0
-    cdef _Entry* table
-    with nogil:
-        table = _tally(&segment.view, &mask, &nulls)
-    if table == NULL:
-        raise MemoryError("no room to count the categories of a column")
-    try:
-        for i in range(mask + 1):
-            if table[i].size >= 0:
-                text = PyUnicode_DecodeUTF8(table[i].start, table[i].size, "backslashreplace")
-                counts[text] = counts.get(text, 0) + table[i].count
-    finally:
-        free(table)
+cdef int64_t _count_direct(list segments, Table* table) except -1:
+    """Count the texts of segments that are not encoded; returns their nulls."""
+    cdef int64_t nulls = 0, base = 0
+    cdef int failed
+    cdef TextSegment segment
+    for segment in segments:
+        with nogil:
+            failed = _tally(&segment.view, base, table, &nulls)
+        if failed:
+            raise MemoryError("no room to count the categories of a column")
+        base += segment.view.length
     return nulls
 
 
@@ -249,8 +186,47 @@ def category_counts(column) -> tuple:
         (counts, nulls): a dict of text to number of rows, in no particular order, and the number of missing values.
     """
     cdef dict counts = {}
-    cdef int64_t nulls = 0
-    cdef TextSegment segment
-    for segment in text_segments(column):
-        nulls += _count_direct(segment, counts) if segment.codes is None else _count_coded(segment, counts)
-    return counts, nulls
+    cdef int64_t nulls
+    cdef uint64_t i
+    cdef Table table = Table(NULL, 0, 0)
+    cdef Entry* entry
+    cdef list segments = text_segments(column)
+    try:
+        nulls = _count_direct([segment for segment in segments if segment.codes is None], &table)
+        for i in range(table.mask + 1 if table.used else 0):
+            entry = &table.entries[i]
+            if entry.key.size >= 0:
+                text = PyUnicode_DecodeUTF8(text_of_key(&entry.key), entry.key.size, "backslashreplace")
+                counts[text] = counts.get(text, 0) + entry.count
+    finally:
+        free(table.entries)
+    return counts, nulls + sum(_count_coded(segment, counts) for segment in segments if segment.codes is not None)
+
+
+def distinct_texts(column) -> tuple:
+    """Count a column's texts, and name each by a row that has it: many texts are cheap, as none is made a Python string.
+
+    Args:
+        column: texts, not dictionary-encoded, as `text_segments` reads them.
+
+    Returns:
+        (first, counts): int64 arrays with the first row of each distinct text, in no particular order, and how many rows have it.
+    """
+    cdef uint64_t i
+    cdef int64_t n = 0
+    cdef Table table = Table(NULL, 0, 0)
+    cdef list segments = text_segments(column)
+    cdef cnp.ndarray first, counts
+    if any(segment.codes is not None for segment in segments):
+        raise TypeError("an encoded column names its distinct texts itself")
+    try:
+        _count_direct(segments, &table)
+        first, counts = np.empty(table.used, dtype=np.int64), np.empty(table.used, dtype=np.int64)
+        for i in range(table.mask + 1 if table.used else 0):
+            if table.entries[i].key.size >= 0:
+                (<int64_t*> cnp.PyArray_DATA(first))[n] = table.entries[i].first
+                (<int64_t*> cnp.PyArray_DATA(counts))[n] = table.entries[i].count
+                n += 1
+    finally:
+        free(table.entries)
+    return first, counts

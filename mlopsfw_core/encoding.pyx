@@ -1,17 +1,21 @@
-"""Columns as the rows of features that a network reads: numbers scaled, flagged or placed in intervals.
+"""Columns as the rows that a network reads: numbers scaled, flagged or placed in intervals, and texts as codes.
 
-Every value is made in float64 and rounded to float32 once, one row like the next, so that a row alone has the bits that it has among others.
+Every float is made in float64 and rounded to float32 once, one row like the next, so that a row alone has the bits that it has among others.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+cimport cython
 cimport numpy as cnp
 from libc.stdint cimport int64_t, uint8_t
 from libc.stdlib cimport free, malloc
 
 from ._buffers cimport Chunk
+from ._table cimport Entry, Key, Table, entry_of, key_of, make_room, slot_of_key
+from ._text cimport TextSegment, segment_of_strings, text_segments
+from ._types cimport VIEWS, TextView, text_at
 
 from ._buffers import arrow_column
 
@@ -30,6 +34,8 @@ cdef extern from "mlopsfw_core/_encoding.h":
         const Step* steps, int64_t n_steps, const double* low, const double* factor, const Numbers* columns,
         int64_t rows, float* out, int64_t stride,
     ) noexcept nogil
+    int64_t copy_finite(const Numbers* values, int64_t rows, double* out) noexcept nogil
+    double pairwise_sum(const double* v, int64_t n, double centre, bint square) noexcept nogil
 
 SCALE, MISSING, RAMP = range(3)
 """The kinds of a step."""
@@ -122,3 +128,139 @@ def encode_numbers(cnp.ndarray steps, cnp.ndarray intervals, columns, cnp.ndarra
             )
     finally:
         free(numbers)
+
+
+def moments(column) -> tuple:
+    """Return how many values are finite, their mean, and the sum of squares about it; all 0 where none is. Nulls and NaN are left out.
+
+    The bits are those of NumPy's `mean` and `var`, which add by pairs; neither copies are made nor is the GIL held meanwhile.
+
+    Args:
+        column: an Arrow column of float64, in one chunk.
+
+    Raises:
+        TypeError: the column has another layout.
+    """
+    cdef Numbers numbers
+    cdef list chunks = arrow_column(column).chunks
+    cdef int64_t rows = len(column), n = 0
+    cdef double mean = 0, squares = 0
+    cdef double* finite
+    if rows == 0:
+        return 0, 0.0, 0.0
+    _arrow_numbers(chunks[:1], rows, &numbers)
+    with nogil:
+        finite = <double*> malloc(rows * sizeof(double))
+        if finite != NULL:
+            n = copy_finite(&numbers, rows, finite)
+            if n:
+                mean = pairwise_sum(finite, n, 0.0, False) / n
+                squares = pairwise_sum(finite, n, mean, True)
+            free(finite)
+    if finite == NULL:
+        raise MemoryError("no room for the values of a column")
+    return n, mean, squares
+
+
+cdef int64_t _CODED = 2048  # rows of all columns that are coded together: their codes stay in the second cache
+
+
+@cython.final
+cdef class Vocabulary:
+    """Distinct texts, of which each has a code: 1, 2, and so on. May be used by many threads.
+
+    Args:
+        texts: the texts, in order.
+    """
+
+    cdef Table table
+    cdef TextSegment texts  # whose bytes the table points at
+
+    def __cinit__(self, texts):
+        cdef int64_t i, size
+        cdef const char* start = NULL
+        cdef Key key
+        cdef int failed = make_room(&self.table)
+        self.texts = segment_of_strings(list(texts), None)
+        for i in range(self.texts.view.length):
+            size = text_at(&self.texts.view, i, &start)
+            key = key_of(start, size, False)
+            failed = failed or entry_of(&self.table, &key, i + 1) == NULL
+        if failed:
+            raise MemoryError("no room for the texts of a vocabulary")
+
+    def __dealloc__(self):
+        free(self.table.entries)
+
+    def __len__(self):
+        return self.texts.view.length
+
+
+cdef struct Coding:
+    const Table* table
+    TextView view
+    int64_t other, at
+
+
+cdef void _encode(const Coding* coding, int64_t start, int64_t stop, int64_t* out, int64_t stride) noexcept nogil:
+    """Code rows of one column; `out` is its place in row 0."""
+    cdef const char* text = NULL
+    cdef int64_t i, size
+    cdef Key key
+    cdef const Entry* entry
+    for i in range(start, stop):
+        size = text_at(&coding.view, i, &text)
+        if size < 0:
+            out[i * stride] = 0
+            continue
+        key = key_of(text, size, coding.view.layout == VIEWS)
+        entry = slot_of_key(coding.table, &key)
+        out[i * stride] = entry.first if entry.key.size >= 0 else coding.other
+
+
+cdef int _prepare(Coding* coding, Vocabulary vocabulary, TextSegment texts, int64_t at, int64_t rows, int64_t width) except -1:
+    if vocabulary is None or texts.codes is not None or texts.view.length != rows:
+        raise TypeError("a column of texts has a vocabulary, is not encoded, and in one chunk with a value for each row")
+    if not 0 <= at < width:
+        raise ValueError(f"there is no column {at} of codes")
+    coding.table, coding.view, coding.other, coding.at = &vocabulary.table, texts.view, len(vocabulary) + 1, at
+    return 0
+
+
+def encode_texts(list vocabularies, columns, places, cnp.ndarray out):
+    """Fill columns of codes: 0 where a text is missing, its code in the vocabulary, or one more than there are codes. Runs without the GIL.
+
+    Args:
+        vocabularies: one for each column.
+        columns: Arrow columns of texts, in one chunk each.
+        places: the column of `out` of each.
+        out: int64 `[rows, k]`, each row contiguous; its other columns are left alone.
+
+    Raises:
+        TypeError: an array or a column has another layout.
+        ValueError: there is no such place.
+    """
+    cdef int64_t rows = out.shape[0], count = len(vocabularies), stride = out.strides[0] // 8, start, i
+    cdef list texts = [segment for column in columns for segment in text_segments(column)]
+    cdef int64_t* codes = <int64_t*> cnp.PyArray_DATA(out)
+    cdef Coding* codings
+    if rows == 0:
+        return
+    if out.ndim != 2 or out.dtype != np.int64 or (out.shape[1] > 1 and out.strides[1] != 8) or out.strides[0] % 8:
+        raise TypeError("codes are int64, with contiguous rows")
+    if len(texts) != count or len(places) != count:
+        raise TypeError("a column of texts is not encoded, and in one chunk with a value for each row")
+    codings = <Coding*> malloc((count + 1) * sizeof(Coding))
+    if codings == NULL:
+        raise MemoryError("no room for the columns of a table")
+    try:
+        for i in range(count):
+            _prepare(&codings[i], vocabularies[i], texts[i], places[i], rows, out.shape[1])
+        with nogil:
+            start = 0
+            while start < rows:
+                for i in range(count):
+                    _encode(&codings[i], start, min(start + _CODED, rows), codes + codings[i].at, stride)
+                start += _CODED
+    finally:
+        free(codings)

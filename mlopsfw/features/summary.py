@@ -9,6 +9,9 @@ from typing import Protocol
 import numpy as np
 import polars as pl
 
+from mlopsfw_core._text import distinct_texts
+from mlopsfw_core.encoding import moments
+
 _COUNTED = 1 << 25  # bytes of distinct texts
 
 
@@ -33,7 +36,7 @@ class Summary(Protocol):
 
     @property
     def moments(self) -> tuple[float, float]:
-        """Mean and standard deviation (with divisor n) of all finite values, which are not finite where a sum overflows."""
+        """Mean and standard deviation (with divisor n) of all finite values, which are not finite where a sum overflows; 0 of none."""
 
 
 class WholeColumn:
@@ -69,8 +72,8 @@ class WholeColumn:
     @property
     def moments(self) -> tuple[float, float]:
         """Mean and standard deviation."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            return float(self.values.mean()), float(self.values.std())
+        count, mean, squares = finite_moments(self._series)
+        return mean, math.sqrt(squares / max(count, 1))
 
 
 class GrowingColumn:
@@ -99,7 +102,7 @@ class GrowingColumn:
         if self._texts and not self._many:
             self._count_texts(series)
         if self._numbers:
-            self._merge(finite_values(series))
+            self._merge(*finite_moments(series))
 
     def sample(self, series: pl.Series) -> None:
         """Take the values of a sample."""
@@ -115,15 +118,13 @@ class GrowingColumn:
             self._parts = [self.counts]
             self._many = self._parts[0].estimated_size() > _COUNTED
 
-    def _merge(self, values: np.ndarray) -> None:
-        if not values.size:
+    def _merge(self, count: int, mean: float, squares: float) -> None:
+        if not count:
             return
-        with np.errstate(over="ignore", invalid="ignore"):
-            mean, count = float(values.mean()), self._count + values.size
-            apart = mean - self._mean
-            self._squares += float(np.square(values - mean).sum()) + apart * apart * self._count * values.size / count
-            self._mean += apart * values.size / count
-        self._count = count
+        total, apart = self._count + count, mean - self._mean
+        self._squares += squares + apart * apart * self._count * count / total
+        self._mean += apart * count / total
+        self._count = total
 
     @property
     def counts(self) -> pl.DataFrame:
@@ -150,7 +151,14 @@ def has_missing(series: pl.Series) -> bool:
 
 def text_counts(series: pl.Series) -> pl.DataFrame:
     """Return the distinct values as `text`, and the `count` of each, without null."""
-    return series.cast(pl.String).drop_nulls().alias("text").value_counts()  # a column may be called "count"
+    texts = series.cast(pl.String)
+    first, counts = distinct_texts(texts)
+    return pl.DataFrame({"text": texts[first], "count": counts})
+
+
+def finite_moments(series: pl.Series) -> tuple[int, float, float]:
+    """Return how many values are finite, their mean, and the sum of squares about it."""
+    return moments(series.cast(pl.Float64).rechunk())
 
 
 def _own_counts(counts: pl.DataFrame) -> pl.DataFrame:

@@ -1,11 +1,11 @@
 """The executor for tables: takes a whole training table and returns feature arrays.
 
-Polars reads the columns and codes the texts; the numbers of a block of rows are computed by the executor for requests.
+Blocks of rows are made in threads. Polars casts their columns; the core codes texts, and makes the numbers as it does for requests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, cast, get_args
 
 import msgspec
@@ -22,6 +22,7 @@ from mlopsfw.features.times import MISSING
 from mlopsfw.kernel.base.errors import DataError, SignatureMismatch
 from mlopsfw.kernel.roles.bundle import Dtype, ScalarType, SignatureColumn
 from mlopsfw_core import hash_indices
+from mlopsfw_core.encoding import Vocabulary, encode_texts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from mlopsfw.features.plan import FeaturePlan
 
 _TEXT = (pl.String, pl.Categorical, pl.Enum)
-_BLOCK = 1 << 14  # rows
+_BLOCK = 1 << 15  # rows
 
 
 def run(plan: FeaturePlan, rows: pl.DataFrame | pa.Table) -> dict[str, np.ndarray]:
@@ -41,13 +42,18 @@ def run(plan: FeaturePlan, rows: pl.DataFrame | pa.Table) -> dict[str, np.ndarra
         frame = with_derived(frame, plan.derived, plan.reads)
     arrays: dict[str, np.ndarray] = {}
     if plan.numeric_sources:
-        arrays[NUMERIC] = _numeric(plan, frame)
-    coded = [op for op in plan.operations if isinstance(op, Lookup | Hash)]
-    if coded:
-        codes = np.empty((frame.height, len(coded)), dtype=np.int64)
-        for at, values in enumerate(in_order(lambda op: _codes(op, frame[op.column].cast(pl.String)), coded)):
-            codes[:, at] = values
-        arrays[CATEGORICAL] = codes
+        arrays[NUMERIC] = np.empty((frame.height, len(plan.numeric_sources)), dtype=np.float32)
+    if plan.categorical_sources:
+        arrays[CATEGORICAL] = np.empty((frame.height, len(plan.categorical_sources)), dtype=np.int64)
+    fills = {NUMERIC: _numeric_fill(plan), CATEGORICAL: _code_fill(plan)}
+
+    def fill(start: int) -> None:
+        block = frame.slice(start, _BLOCK)
+        for name, out in arrays.items():
+            fills[name](block, out[start : start + _BLOCK])
+
+    for _ in in_order(fill, range(0, frame.height, _BLOCK)):
+        pass
     return arrays
 
 
@@ -156,34 +162,38 @@ def _kind(dtype: pl.DataType) -> str | None:
     return "tensor" if isinstance(dtype, pl.Array) else column_type(dtype)
 
 
-def _numeric(plan: FeaturePlan, frame: pl.DataFrame) -> np.ndarray:
-    """Return the floats, made block by block in threads, so that a block stays in the processor's cache."""
-    out = np.empty((frame.height, len(plan.numeric_sources)), dtype=np.float32)
+_Fill = Callable[[pl.DataFrame, np.ndarray], None]
+
+
+def _numeric_fill(plan: FeaturePlan) -> _Fill:
+    """Return the function that fills the floats of a block."""
     request = RequestPlan(plan)
     moments = {op.column for op in plan.operations if isinstance(op, Cycle)}
-    numbers = frame.select(request.numbers)
 
-    def fill(start: int) -> None:
-        part, rows = numbers.slice(start, _BLOCK), frame.slice(start, _BLOCK)
-        columns = [column.cast(pl.Float64).rechunk() for column in part.get_columns()]
-        request.fill(columns, {name: times(rows[name]) for name in moments}, out[start : start + _BLOCK])
+    def fill(block: pl.DataFrame, out: np.ndarray) -> None:
+        numbers = [block[name].cast(pl.Float64).rechunk() for name in request.numbers]
+        request.fill(numbers, {name: times(block[name]) for name in moments}, out)
 
-    for _ in in_order(fill, range(0, frame.height, _BLOCK)):
-        pass
-    return out
+    return fill
+
+
+def _code_fill(plan: FeaturePlan) -> _Fill:
+    """Return the function that fills the codes of a block."""
+    coded = list(enumerate(op for op in plan.operations if isinstance(op, Lookup | Hash)))
+    lookups = [(at, op) for at, op in coded if isinstance(op, Lookup)]
+    vocabularies = [Vocabulary(op.values) for _, op in lookups]
+
+    def fill(block: pl.DataFrame, out: np.ndarray) -> None:
+        texts = [block[op.column].cast(pl.String).rechunk() for _, op in lookups]
+        encode_texts(vocabularies, texts, [at for at, _ in lookups], out)
+        for at, op in coded:
+            if isinstance(op, Hash):
+                out[:, at] = hash_indices(block[op.column].cast(pl.String), op.buckets, op.seed)
+
+    return fill
 
 
 def times(series: pl.Series) -> np.ndarray:
     """Return a column of dates or times as int64 microseconds, with `MISSING` for null."""
     wide = series.dt.cast_time_unit("us") if isinstance(series.dtype, pl.Datetime) else series.cast(pl.Datetime("us"))
     return wide.to_physical().fill_null(MISSING).to_numpy()
-
-
-def _codes(operation: Lookup | Hash, texts: pl.Series) -> np.ndarray:
-    if isinstance(operation, Hash):
-        return hash_indices(texts, operation.buckets, operation.seed)
-    indices = texts.cast(pl.Enum(operation.values), strict=False).to_physical().cast(pl.UInt32)
-    codes: np.ndarray = indices.fill_null(len(operation.values)).to_numpy() + np.uint32(1)
-    if texts.null_count():
-        codes[texts.is_null().to_numpy()] = 0
-    return codes
