@@ -15,7 +15,6 @@ def encode_numbers(
     columns: NDArray[np.float64] | Sequence[Any],
     out: NDArray[np.float32],
 ) -> None: ...
-
 def moments(column: Any) -> tuple[int, float, float]: ...
 
 class Vocabulary:

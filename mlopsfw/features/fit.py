@@ -245,7 +245,9 @@ def _quantiles(ordered: np.ndarray, bins: int) -> np.ndarray:
     places = np.linspace(0.0, 1.0, bins + 1) * (len(ordered) - 1)
     lower = places.astype(np.intp)
     part, low, high = places - lower, ordered[lower], ordered[np.minimum(lower + 1, len(ordered) - 1)]
-    return np.where(part < 0.5, low + (high - low) * part, high - (high - low) * (1.0 - part))  # noqa: PLR2004 - NumPy's own choice
+    quantiles: np.ndarray = low + (high - low) * part
+    np.subtract(high, (high - low) * (1.0 - part), out=quantiles, where=part >= 0.5)  # noqa: PLR2004 - as NumPy does
+    return quantiles
 
 
 def _scale(column: SignatureColumn, summary: Summary) -> Scale:
