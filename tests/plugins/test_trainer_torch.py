@@ -281,6 +281,18 @@ def test_the_onnx_model_answers_as_torch_does(tmp_path, kind, network):
     assert np.abs(found - expected).max() <= 1e-5 * max(1.0, np.abs(expected).max())
 
 
+@pytest.mark.parametrize("limit", [1, 51, 128, 255])
+def test_dropout_keeps_each_value_whose_byte_reaches_the_limit(limit):
+    from mlopsfw_trainer_torch.network import ByteDropout
+
+    torch.manual_seed(0)
+    octets = torch.empty(4096, dtype=torch.int64).random_(-(2**63), None).view(torch.uint8)
+    torch.manual_seed(0)
+    assert torch.equal(
+        ByteDropout(limit / 256)(torch.ones(32768)), (octets >= limit) * torch.tensor(256 / (256 - limit))
+    )
+
+
 @pytest.mark.parametrize("shape", [(1000, 33), (7,), (0, 4), (3, 5, 7)])
 def test_dropout_drops_its_share_and_keeps_the_mean(shape):
     from mlopsfw_trainer_torch.network import ByteDropout
