@@ -50,6 +50,14 @@ STEP = np.dtype(
 """
 
 
+cdef int64_t _stride(cnp.ndarray out, dtype) except -1:
+    """Return how many items lie between two rows of what is filled. Raise where its rows are not contiguous."""
+    cdef int64_t size = out.dtype.itemsize
+    if out.ndim != 2 or out.dtype != dtype or (out.size > 1 and out.shape[1] > 1 and out.strides[1] != size) or out.strides[0] % size:
+        raise TypeError(f"what is filled is {np.dtype(dtype)}, with contiguous rows")
+    return out.strides[0] // size
+
+
 cdef int _check(cnp.ndarray steps, int64_t intervals, int64_t columns, int64_t width) except -1:
     cdef const Step* step = <const Step*> cnp.PyArray_DATA(steps)
     cdef int64_t i, last
@@ -101,15 +109,14 @@ def encode_numbers(cnp.ndarray steps, cnp.ndarray intervals, columns, cnp.ndarra
     """
     cdef bint matrix = isinstance(columns, np.ndarray)
     cdef list chunks = [] if matrix else [chunk for column in columns for chunk in arrow_column(column).chunks]
-    cdef int64_t count = len(columns), rows = out.shape[0], stride = out.strides[0] // 4, n = intervals.shape[1]
+    cdef int64_t count = len(columns), rows = len(out), stride = _stride(out, np.float32), n
     cdef const double* low = <const double*> cnp.PyArray_DATA(intervals)
     cdef Numbers* numbers
     if rows == 0:
         return
-    if out.ndim != 2 or out.dtype != np.float32 or (out.shape[1] > 1 and out.strides[1] != 4) or out.strides[0] % 4:
-        raise TypeError("features are float32, with contiguous rows")
     if intervals.ndim != 2 or intervals.shape[0] != 2 or intervals.dtype != np.float64 or not intervals.flags.c_contiguous:
         raise TypeError("intervals are float64, two contiguous rows")
+    n = intervals.shape[1]
     _check(steps, n, count, out.shape[1])
     if not matrix and len(chunks) != count:
         raise TypeError("a column of numbers is float64, in one chunk with a value for each row")
@@ -162,7 +169,8 @@ def moments(column) -> tuple:
     return n, mean, squares
 
 
-cdef int64_t _CODED = 2048  # rows of all columns that are coded together: their codes stay in the second cache
+cdef enum:
+    _CODED = 2048  # rows of all columns that are coded together: their codes stay in the second cache
 
 
 @cython.final
@@ -240,14 +248,12 @@ def encode_texts(list vocabularies, columns, places, cnp.ndarray out):
         TypeError: an array or a column has another layout.
         ValueError: there is no such place.
     """
-    cdef int64_t rows = out.shape[0], count = len(vocabularies), stride = out.strides[0] // 8, start, i
+    cdef int64_t rows = len(out), count = len(vocabularies), stride = _stride(out, np.int64), start, i
     cdef list texts = [segment for column in columns for segment in text_segments(column)]
     cdef int64_t* codes = <int64_t*> cnp.PyArray_DATA(out)
     cdef Coding* codings
     if rows == 0:
         return
-    if out.ndim != 2 or out.dtype != np.int64 or (out.shape[1] > 1 and out.strides[1] != 8) or out.strides[0] % 8:
-        raise TypeError("codes are int64, with contiguous rows")
     if len(texts) != count or len(places) != count:
         raise TypeError("a column of texts is not encoded, and in one chunk with a value for each row")
     codings = <Coding*> malloc((count + 1) * sizeof(Coding))
@@ -257,10 +263,8 @@ def encode_texts(list vocabularies, columns, places, cnp.ndarray out):
         for i in range(count):
             _prepare(&codings[i], vocabularies[i], texts[i], places[i], rows, out.shape[1])
         with nogil:
-            start = 0
-            while start < rows:
+            for start in range(0, rows, _CODED):
                 for i in range(count):
-                    _encode(&codings[i], start, min(start + _CODED, rows), codes + codings[i].at, stride)
-                start += _CODED
+                    _encode(&codings[i], start, min(start + <int64_t> _CODED, rows), codes + codings[i].at, stride)
     finally:
         free(codings)
