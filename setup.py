@@ -37,7 +37,7 @@ MODULES = {
     "mlopsfw_core._crosses": CAREFUL,
     "mlopsfw_core._ngrams": CAREFUL,
     "mlopsfw_core._records": FAST,
-    "mlopsfw_core.encoding": FAST,
+    "mlopsfw_core._encoding": FAST,
     "mlopsfw_core._sorting": FAST,
     "mlopsfw_core.hashing": FAST,
     "mlopsfw_core.drift._special": CAREFUL,

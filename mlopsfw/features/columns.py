@@ -16,7 +16,7 @@ from mlopsfw.features.plan import CATEGORICAL, NUMERIC, Cycle, Hash, Lookup, Mis
 from mlopsfw.features.times import cycle
 from mlopsfw.kernel.base.errors import SignatureMismatch
 from mlopsfw_core import hash_indices
-from mlopsfw_core.encoding import MISSING, RAMP, SCALE, STEP, encode_numbers
+from mlopsfw_core._encoding import MISSING, RAMP, SCALE, STEP, encode_numbers
 
 if TYPE_CHECKING:
     from mlopsfw.features.plan import FeaturePlan

@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 import polars as pl
 
+from mlopsfw_core._encoding import moments
 from mlopsfw_core._text import distinct_texts
-from mlopsfw_core.encoding import moments
 
 _COUNTED = 1 << 25  # bytes of distinct texts
 

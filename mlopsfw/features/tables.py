@@ -22,7 +22,7 @@ from mlopsfw.features.times import MISSING
 from mlopsfw.kernel.base.errors import DataError, SignatureMismatch
 from mlopsfw.kernel.roles.bundle import Dtype, ScalarType, SignatureColumn
 from mlopsfw_core import hash_indices
-from mlopsfw_core.encoding import Vocabulary, encode_texts
+from mlopsfw_core._encoding import Vocabulary, encode_texts
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mlopsfw_core._encoding import MISSING, RAMP, SCALE, STEP, Vocabulary, encode_numbers, encode_texts, moments
 from mlopsfw_core._text import distinct_texts
-from mlopsfw_core.encoding import MISSING, RAMP, SCALE, STEP, Vocabulary, encode_numbers, encode_texts, moments
 
 NONE = np.empty((2, 0))
 FLAG = (MISSING, 0, 0, 1, 0, 0.0, 0.0, 0.0)

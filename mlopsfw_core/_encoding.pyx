@@ -169,8 +169,7 @@ def moments(column) -> tuple:
     return n, mean, squares
 
 
-cdef enum:
-    _CODED = 2048  # rows of all columns that are coded together: their codes stay in the second cache
+cdef int64_t _CODED = 2048  # rows of all columns that are coded together: their codes stay in the second cache
 
 
 @cython.final
@@ -226,6 +225,14 @@ cdef void _encode(const Coding* coding, int64_t start, int64_t stop, int64_t* ou
         out[i * stride] = entry.first if entry.key.size >= 0 else coding.other
 
 
+cdef void _encode_all(const Coding* codings, int64_t count, int64_t rows, int64_t* out, int64_t stride) noexcept nogil:
+    cdef int64_t start = 0, i
+    while start < rows:
+        for i in range(count):
+            _encode(&codings[i], start, min(start + _CODED, rows), out + codings[i].at, stride)
+        start += _CODED
+
+
 cdef int _prepare(Coding* coding, Vocabulary vocabulary, TextSegment texts, int64_t at, int64_t rows, int64_t width) except -1:
     if vocabulary is None or texts.codes is not None or texts.view.length != rows:
         raise TypeError("a column of texts has a vocabulary, is not encoded, and in one chunk with a value for each row")
@@ -248,7 +255,7 @@ def encode_texts(list vocabularies, columns, places, cnp.ndarray out):
         TypeError: an array or a column has another layout.
         ValueError: there is no such place.
     """
-    cdef int64_t rows = len(out), count = len(vocabularies), stride = _stride(out, np.int64), start, i
+    cdef int64_t rows = len(out), count = len(vocabularies), stride = _stride(out, np.int64), i
     cdef list texts = [segment for column in columns for segment in text_segments(column)]
     cdef int64_t* codes = <int64_t*> cnp.PyArray_DATA(out)
     cdef Coding* codings
@@ -263,8 +270,6 @@ def encode_texts(list vocabularies, columns, places, cnp.ndarray out):
         for i in range(count):
             _prepare(&codings[i], vocabularies[i], texts[i], places[i], rows, out.shape[1])
         with nogil:
-            for start in range(0, rows, _CODED):
-                for i in range(count):
-                    _encode(&codings[i], start, min(start + <int64_t> _CODED, rows), codes + codings[i].at, stride)
+            _encode_all(codings, count, rows, codes, stride)
     finally:
         free(codings)
