@@ -80,10 +80,12 @@ static inline Entry *slot_of_key(const Table *table, const Key *key) {
   }
 }
 
-/* Give a table room for another text. Returns -1 where memory ends. Few slots are taken, so that few texts need a second look. */
+/* Give a table room for another text. Returns -1 where memory ends. Of a small table few slots are taken, so that few texts need a second
+   look; a large one would not fit into the caches anyway, and saves memory. */
 static inline int make_room(Table *table) {
-  Table grown = {NULL, table->entries ? 4 * (table->mask + 1) - 1 : 1023, table->used};
-  if (table->entries && 4 * table->used < table->mask) return 0;
+  const uint64_t spare = table->mask < 1 << 16 ? 4 : 2;
+  Table grown = {NULL, table->entries ? spare * (table->mask + 1) - 1 : 1023, table->used};
+  if (table->entries && spare * table->used < table->mask) return 0;
   grown.entries = (Entry *)malloc((grown.mask + 1) * sizeof(Entry));
   if (!grown.entries) return -1;
   for (uint64_t i = 0; i <= grown.mask; ++i) grown.entries[i].key.size = -1;

@@ -129,6 +129,12 @@ def test_texts_are_counted_and_coded_alike_in_every_layout(values, begin):
         assert out.tolist() == [[-1, code, -1] for code in codes]
 
 
+def test_as_many_texts_as_make_a_table_large_are_all_told_apart():
+    first, counts = distinct_texts(pl.Series([f"number {number}" for number in range(40_000)] * 2))
+    assert sorted(first.tolist()) == list(range(40_000))
+    assert set(counts.tolist()) == {2}
+
+
 def test_bytes_behind_a_short_text_of_a_view_are_no_part_of_it():
     views = b"".join(size.to_bytes(4, "little") + b"abcdefgh" + bytes([size] * 4) for size in (0, 3, 3, 8, 8, 9))
     column = pa.Array.from_buffers(pa.string_view(), 6, [None, pa.py_buffer(views)])
