@@ -162,6 +162,11 @@ def _listed(values: np.ndarray) -> Any:
     return values.tolist() if values.ndim > 1 else values
 
 
+_DRAWN = {
+    "time": "by time", "purged": "purged by time", "group": "by group", "stratified": "stratified by class", "random": "at random",
+}  # fmt: skip
+
+
 def log_report(context: StepContext, work: Validation, report: Mapping[str, Any]) -> None:
     """Write the report to the log of the step, and its metrics."""
     names = dict.fromkeys([work.metric, *work.metrics.of(work.subject.task.task)])
@@ -170,10 +175,9 @@ def log_report(context: StepContext, work: Validation, report: Mapping[str, Any]
         ends = report["intervals"].get(name)
         spread = f" (95% interval {ends['low']:.4f} to {ends['high']:.4f})" if ends else ""
         context.log(f"{name} {report[name]:.4f}{spread}")
-    context.log(
-        f"mean over {len(work.folds)} folds by {report['by']}; intervals count {report['clusters']['count']:,} "
-        f"clusters ({report['clusters']['of']})"
-    )
+    over = f"mean over {len(work.folds)} folds" if len(work.folds) > 1 else "one fold"
+    clusters = f"{report['clusters']['count']:,} clusters ({report['clusters']['of']})"
+    context.log(f"{over} {_DRAWN[report['by']]}; intervals count {clusters}")
     for name, gain in report.get("against", {}).items():
         context.log(f"against {name}: {_gain(gain)}")
     for each in report.get("slices", []):

@@ -189,9 +189,10 @@ def optimistic(gain: Mapping[str, Any]) -> Iterator[Doubt]:
     """Yield by how much shuffled folds look better than folds by time."""
     if "gain" in gain:
         ends = f" ({gain['low']:.3f} to {gain['high']:.3f})" if "low" in gain else ""
+        chance = ", no more than chance explains" if "low" in gain and gain["low"] <= 0 <= gain["high"] else ""
         says = (
             f"these folds shuffle rows that have an event time: {gain['metric']} is {gain['value']:.3f}, and {gain['rival']:.3f} on the same "
-            f"rows by time. They are optimistic by {gain['gain']:.3f}{ends}."
+            f"rows by time. They are optimistic by {gain['gain']:.3f}{ends}{chance}."
         )
         yield Doubt(about="time", says=says)
 
