@@ -10,10 +10,10 @@ from pathlib import Path
 
 import click
 
+from mlopsfw.capturelog.disk import FULL, SOME_FILE, refused
 from mlopsfw.cli.output import printable
 from mlopsfw.kernel.base.errors import MlopsfwError, StorageError, StorageFull, UsageError, text_of
 from mlopsfw.kernel.plugins.blame import PluginWarning, is_blamed
-from mlopsfw.operations.disk import FULL, SOME_FILE, refused
 from mlopsfw.operations.installation import missing_tables
 from mlopsfw.privacy.credentials import redacted
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlopsfw.kernel.component import Held
-from mlopsfw.operations.disk import full_as_storage_error
 
 if TYPE_CHECKING:
     from mlopsfw.kernel.component import ErasureScope
@@ -31,18 +30,14 @@ def scratch_folder(workspace: Workspace, prefix: str = "") -> Iterator[Path]:
     Args:
         workspace: Of the project.
         prefix: The beginning of the folder's name.
-
-    Raises:
-        StorageFull: The disk took no more inside the block.
     """
     remove_abandoned(workspace)
-    with full_as_storage_error():
-        folder, lock = _locked_folder(workspace.private_folder(_FOLDER), prefix)
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            os.close(lock)
+    folder, lock = _locked_folder(workspace.private_folder(_FOLDER), prefix)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
 
 
 def remove_abandoned(workspace: Workspace, *, dry_run: bool = False) -> list[str]:

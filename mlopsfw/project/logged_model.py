@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
+from mlopsfw.capturelog.disk import full_as_storage_error
 from mlopsfw.kernel.base.errors import AnswerMismatch, UsageError
 from mlopsfw.kernel.base.ids import check_name, nearest
 from mlopsfw.kernel.base.lazy import lazy
 from mlopsfw.kernel.roles.bundle import Manifest, OutputColumn, SignatureColumn
 from mlopsfw.models.bundle.loaded import LoadedBundle
 from mlopsfw.models.registry.versions import ModelVersion
-from mlopsfw.operations.disk import full_as_storage_error
 from mlopsfw.operations.scratch import scratch_folder
 from mlopsfw.project.facade import Project, opened
 
@@ -95,7 +95,7 @@ def registered_file(
     from mlopsfw.pipeline.graph.step import BundleFolder
 
     check_name(name, "model")
-    with scratch_folder(project.workspace) as scratch:
+    with full_as_storage_error(), scratch_folder(project.workspace) as scratch:
         task = make(project, scratch, model, None if rows is None else as_polars(rows))
         bundle = project.values.store(BundleFolder(scratch / "bundle"), "model")
     metrics = model.metrics or None

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, SupportsFloat, TypeVar
 
+from mlopsfw.capturelog.disk import as_storage_error
 from mlopsfw.kernel.base.errors import GateRefused, UsageError, text_of
 from mlopsfw.kernel.base.ids import check_name, new_run_id
 from mlopsfw.kernel.base.lazy import lazy
@@ -21,7 +22,6 @@ from mlopsfw.kernel.roles.bundle import OutputColumn, SignatureColumn
 from mlopsfw.lineage import canonical
 from mlopsfw.lineage.references import is_reference
 from mlopsfw.models.registry.versions import ModelVersion
-from mlopsfw.operations.disk import as_storage_error
 from mlopsfw.pipeline.run.current import Current
 from mlopsfw.pipeline.run.events import ArtifactLogged, ParamsLogged, RunFinished, RunStarted
 from mlopsfw.pipeline.run.failure import failure_of

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from mlopsfw.capturelog.disk import as_storage_error
 from mlopsfw.cli import run
 from mlopsfw.cli.output_file import write_file
 from mlopsfw.errors import StorageError, StorageFull
-from mlopsfw.operations.disk import as_storage_error
 
 pytestmark = pytest.mark.faults
 

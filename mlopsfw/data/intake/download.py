@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from mlopsfw.capturelog.disk import as_storage_error
 from mlopsfw.kernel.base.errors import DataError, StorageFull, StorageUnavailable
 from mlopsfw.kernel.roles.source import Received
-from mlopsfw.operations.disk import as_storage_error
 
 _TRIES = 5
 _GAIN = 1 << 20  # bytes that a try must bring for the next ones to count anew

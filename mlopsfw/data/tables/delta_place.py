@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from mlopsfw.capturelog.disk import as_storage_error
 from mlopsfw.capturelog.durable import sync
-from mlopsfw.operations.disk import as_storage_error
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable

@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlopsfw.capturelog.disk import as_storage_error
 from mlopsfw.capturelog.durable import sync
 from mlopsfw.data.tables.delta_place import LOG, DeltaPlace, FolderPlace
 from mlopsfw.data.tables.delta_scan import check_place, scan_delta
@@ -23,7 +24,6 @@ from mlopsfw.data.tables.parquet import ParquetFile
 from mlopsfw.kernel.base.errors import NotFound, StorageError
 from mlopsfw.kernel.base.ids import new_run_id
 from mlopsfw.kernel.store.blobs import is_inside
-from mlopsfw.operations.disk import as_storage_error
 
 if TYPE_CHECKING:
     import polars as pl

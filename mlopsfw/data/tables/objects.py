@@ -14,11 +14,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from mlopsfw.capturelog.disk import as_storage_error
 from mlopsfw.data.tables.files import TableFiles
 from mlopsfw.data.tables.object_place import ObjectPlace
 from mlopsfw.kernel.base.errors import Corrupt
 from mlopsfw.kernel.base.ids import new_run_id
-from mlopsfw.operations.disk import as_storage_error
 
 if TYPE_CHECKING:
     import polars as pl

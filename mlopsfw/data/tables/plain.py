@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from mlopsfw.capturelog.disk import as_storage_error
 from mlopsfw.data.tables import columns
 from mlopsfw.data.tables.digest import record_batches
 from mlopsfw.data.tables.local import check_room
 from mlopsfw.data.tables.opening import open_files
 from mlopsfw.kernel.base.errors import NotFound, StorageUnavailable
-from mlopsfw.operations.disk import as_storage_error
 
 if TYPE_CHECKING:
     import polars as pl

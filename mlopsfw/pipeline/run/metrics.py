@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, SupportsFloat
 
 import msgspec
 
+from mlopsfw.capturelog.disk import as_storage_error, storage_error
 from mlopsfw.kernel.base.errors import UsageError
-from mlopsfw.operations.disk import as_storage_error, storage_error
 from mlopsfw.pipeline.run.autolog.switch import watching
 from mlopsfw.pipeline.run.current import Current
 from mlopsfw.pipeline.run.events import MetricsRecorded, as_values

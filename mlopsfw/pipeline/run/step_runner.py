@@ -16,6 +16,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
+from mlopsfw.capturelog.disk import full_as_storage_error
 from mlopsfw.kernel.roles.engine import StepResult, StepSpec
 from mlopsfw.operations.scratch import scratch_folder
 from mlopsfw.pipeline.graph.partnames import step_of
@@ -123,7 +124,8 @@ class StepRunner:
             packages.append(_top(node.config.python.partition(":")[0]))
         if spec.joins:
             return Parts(self._values, self._datasets).join(spec.step, spec.outputs, spec.inputs)
-        with scratch_folder(self._services.workspace, "step-") as scratch, logging_to(metrics):
+        place = scratch_folder(self._services.workspace, "step-")
+        with full_as_storage_error(), place as scratch, logging_to(metrics):
             context = self._context(spec, node, folder, scratch, metrics)
             context = replace(context, launcher=launcher, debug=debug)
             values = _in_this_process(partial(_call, node, context))

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlopsfw.capturelog.disk import full_as_storage_error
 from mlopsfw.data.tables.digest import TableDigest, computed, file_digest, record_batches
 from mlopsfw.data.tables.handle import TableHandle
 from mlopsfw.kernel.base.errors import DataError
@@ -75,7 +76,7 @@ class Values:
         if type(value).__module__.partition(".")[0] in _TABLE_LIBRARIES:
             return self._store_table(value, what)
         if is_figure(value):
-            with scratch_folder(self._workspace, "figure-") as folder:
+            with full_as_storage_error(), scratch_folder(self._workspace, "figure-") as folder:
                 return self._store_file(draw(value, folder, what), what)
         data = canonical.encode(value, what)
         return Artifact(
@@ -158,7 +159,7 @@ class Values:
         batches = iter(batches)
         first = next(batches)
         digest = TableDigest(first.schema)
-        with scratch_folder(self._workspace) as folder:
+        with full_as_storage_error(), scratch_folder(self._workspace) as folder:
             file = folder / "table.arrow"
             options = pa.ipc.IpcWriteOptions(compression="zstd")
             with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, first.schema, options=options) as writer:
