@@ -487,6 +487,18 @@ def test_the_first_trial_has_the_options_of_the_file_where_the_trainer_suggests_
     assert Study(space, Tune(trials=3), maximize=[True], seed=1).propose(0)["own.count"] == 8
 
 
+def test_a_trainer_that_has_nothing_new_to_try_makes_no_more_and_the_search_ends_when_none_has():
+    space = Space.of({"none": {}, "two": {"a": {"choices": [1, 2]}}, "many": {"a": {"low": 1, "high": 3}}}, {})
+    study = Study(space, Tune(minutes=1), maximize=[True], seed=1)
+    tried = []
+    while params := study.propose(len(tried)):
+        study.finish(len(tried), [1.0 if params["trainer"] == "none" else 0.5], limits={}, pruned=False)
+        tried.append(params)
+        assert len(tried) < 30
+    assert {json.dumps(each) for each in tried} >= {'{"trainer": "none"}', '{"trainer": "two", "two.a": 2}'}
+    assert [each["trainer"] for each in tried].count("none") == 1
+
+
 def test_hyperband_gives_up_a_trial_that_is_worse_than_others_after_the_same_folds():
     space = Space.of({"own": {"a": {"low": 0.0, "high": 1.0}}}, {})
     study = Study(space, Tune(trials=30, sampler="random", pruner="hyperband"), maximize=[True], seed=1, folds=8)

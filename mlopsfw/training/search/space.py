@@ -97,6 +97,14 @@ class Dimension(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         low, step, count = self.low, self.step, int((self.high - self.low) / self.step + _ROUNDING) + 1
         return (low + at * step for at in range(count))
 
+    @property
+    def size(self) -> float:
+        """How many values it has; infinite for a range of numbers that are no integers, without a step."""
+        if self.choices:
+            return len(self.choices)
+        step = self.step or (1 if self.whole else 0)
+        return int(((self.high or 0) - (self.low or 0)) / step + _ROUNDING) + 1 if step else math.inf
+
     def suggest(self, trial: Trial, name: str) -> Any:
         """Return the value of a trial."""
         if self.choices:
@@ -230,6 +238,12 @@ class Space(NamedTuple):
         for option, dimension in self.trainers[trainer].items():
             params[f"{trainer}.{option}"] = dimension.suggest(trial, f"{trainer}.{option}")
         return params
+
+    def size(self, trainer: str) -> float:
+        """Return how many points a trainer has; 1 for one without options, infinite with a range of any numbers."""
+        return math.prod(
+            (each.size for each in self.trainers[trainer].values()), start=self.features.size if self.features else 1.0
+        )
 
     def grid(self) -> Iterator[dict[str, Any]]:
         """Yield the parameters of every point. Raise `ConfigError` for a range without a step."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from statistics import median
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from mlopsfw.training.search.space import Space
 
 _STARTUP = 5  # trials of a trainer at random, before TPE learns from them, and before a pruner compares
+_REPEATS = 10  # proposals in a row that were tried before, after which a trainer makes no more
 _WINDOW = 4  # trials at once, unless the file says how many
 _FEWEST = 10  # trials, for the importances of options
 
@@ -64,6 +67,8 @@ class Study:
         self._turns = Turns(space.trainers)
         self._trials: dict[int, tuple[str, Trial]] = {}
         self._steps: dict[int, dict[int, float]] = {}
+        self._tried: dict[str, set[str]] = {name: set() for name in space.trainers}
+        self._repeats: Counter[str] = Counter()
 
     @property
     def window(self) -> int:
@@ -75,8 +80,8 @@ class Study:
         return 0 if self._tune.minutes or blind else self._tune.parallel or _WINDOW
 
     def propose(self, number: int, left: float = math.inf) -> dict[str, Any] | None:
-        """Return the parameters of a new trial; None if no trainer makes one in the cost that is left."""
-        trainer = self._turns.next(left)
+        """Return the parameters of a new trial; None if no trainer makes one in the cost that is left, or has anything new to try."""
+        trainer = self._turns.next(left, self.exhausted)
         if trainer is None:
             return None
         study = self._studies[trainer]
@@ -99,7 +104,20 @@ class Study:
         trial = self._studies[trainer].ask()
         self._trials[number] = trainer, trial
         self._turns.begin(trainer)
-        return self._space.suggest(trial, trainer)
+        params = self._space.suggest(trial, trainer)
+        point, tried = json.dumps(params), self._tried[trainer]
+        self._repeats[trainer] = self._repeats[trainer] + 1 if point in tried else 0
+        tried.add(point)
+        return params
+
+    @property
+    def exhausted(self) -> list[str]:
+        """The trainers that have nothing new to try: each point was tried, or the latest ten that were proposed."""
+        return [
+            name
+            for name, tried in self._tried.items()
+            if len(tried) >= self._space.size(name) or self._repeats[name] >= _REPEATS
+        ]
 
     def finish(
         self, number: int, values: Sequence[float] | None, *, limits: Mapping[str, float], pruned: bool, cost: float = 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 _FAILURES = 3
 
@@ -24,14 +24,14 @@ class Turns:
         self._failed = dict.fromkeys(self._costs, 0)
         self._best = dict.fromkeys(self._costs, -math.inf)
 
-    def next(self, left: float) -> str | None:
-        """Return the trainer whose trial is next; None if a trial of none is likely to cost what is `left` at most."""
+    def next(self, left: float, without: Collection[str] = ()) -> str | None:
+        """Return the trainer whose trial is next, none of `without`; None if a trial of none is likely to cost what is `left` at most."""
         sound = [
             name
             for name in self._costs
             if self._failed[name] < _FAILURES or self._failed[name] < len(self._costs[name])
         ]
-        able = [name for name in sound or self._costs if self._typical(name) <= left]
+        able = [name for name in sound or self._costs if self._typical(name) <= left and name not in without]
         ranks = {name: 1 + sum(other > self._best[name] for other in self._best.values()) for name in able}
         return min(able, key=lambda name: (self._begun(name) > 0, self._spent(name) * ranks[name]), default=None)
 
