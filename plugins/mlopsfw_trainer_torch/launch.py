@@ -108,7 +108,7 @@ def write_problem(
     target = problem.target
     spec = Spec(
         config=config, task=task, plan=None if problem.plan is None else problem.plan.to_json().decode(),
-        target=(target.task, target.classes, target.mean, target.scale, target.quantiles), readings=_readings(problem, folder, copied), checkpoints=str(checkpoints.folder),
+        target=(target.task, target.classes, target.mean, target.scale, target.quantiles), readings=_readings(problem, folder, copied=copied), checkpoints=str(checkpoints.folder),
         identity=checkpoints.identity, parent=os.getpid(),
     )  # fmt: skip
     (folder / _SPEC).write_bytes(msgspec.json.encode(spec))
@@ -134,7 +134,7 @@ def read_problem(spec: Spec, folder: Path) -> Problem:
     return Problem((), plan, target, train, valid, 0)
 
 
-def _readings(problem: Problem, folder: Path, copied: bool) -> dict[str, Reading]:  # noqa: FBT001
+def _readings(problem: Problem, folder: Path, *, copied: bool) -> dict[str, Reading]:
     """Write the tables of the rows that are not in memory, each once; return how they are read."""
     readings: dict[str, Reading] = {}
     tables: dict[int, str] = {}
