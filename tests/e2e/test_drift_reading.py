@@ -386,3 +386,27 @@ def test_an_option_counts_for_the_file_that_takes_it_and_is_an_error_where_none_
     assert (code, report["drifted"]) == (0, False)
     code, _, error = said("r.parquet", "r.parquet", "--separator", ";", *way)
     assert (code, "separator is no option of .parquet" in error, "--type, --null" in error) == (2, True, True)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow", ".jsonl"])
+def test_a_shift_of_numbers_and_times_that_stand_as_texts_is_seen(tmp_path, said, suffix, way):
+    day = np.datetime64("2024-01-01T00:00:00")
+    for name, mean in (("r.parquet", 0), (f"c{suffix}", 100)):
+        values = normal(1, mean)
+        times = [str(day + np.timedelta64(round(value * 3600), "s")) for value in values]
+        write(tmp_path / name, pl.DataFrame({"fare": [f"{value:.6f}" for value in values], "at": times}))
+    code, report, _ = said("r.parquet", f"c{suffix}", *way)
+    assert code == 4
+    assert {each["column"]: each["drifted"] for each in report["columns"]} == {"fare": True, "at": True}
+    assert any("'fare' holds numbers as texts" in note for note in report["notes"])
+    _, report, _ = said("r.parquet", f"c{suffix}", *way, "--type", "fare=string", "--type", "at=string")
+    assert "notes" not in report
+
+
+@pytest.mark.parametrize("texts", [["00501", "00502"], ["10001", "20002"]], ids=["codes", "few"])
+def test_codes_and_numbers_that_repeat_are_categories_in_a_file_with_types(tmp_path, said, texts):
+    for name in "rc":
+        write(tmp_path / f"{name}.parquet", pl.DataFrame({"k": texts * 400}))
+    code, report, _ = said("r.parquet", "c.parquet")
+    assert (code, answers(report)["k"][0], report.get("notes")) == (0, "chisquare", None)

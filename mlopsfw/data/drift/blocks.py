@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlopsfw.data.drift.representation import is_text
 from mlopsfw.data.intake.inferred import InferredFile, Words, is_typed, words_among_numbers
 from mlopsfw.kernel.base.errors import UnknownName
 from mlopsfw.kernel.base.ids import nearest
@@ -30,7 +31,9 @@ class Blocks:
     Attributes:
         schema: The columns.
         notes: What the user should know about the reading.
-        words: Columns of text of which most values are numbers, but for those that the options declare.
+        late: Columns of which a row behind the first ones holds a text that is no number.
+        words: Columns of text of which most values are numbers, but for those that the options declare. In a file with types
+            of its own, only those whose values hardly repeat: of the others, categories show a shift.
 
     Raises:
         DataError: The file cannot be read.
@@ -42,26 +45,43 @@ class Blocks:
         self._typed, self._declared = is_typed(formats, file), options.types
         self._kept: list[pa.RecordBatch] = []
         self.notes: list[str] = self._rows.notes
+        self.late = self._rows.late
         self.words: dict[str, Words] = {}
         if formats.describe(file).schema is None:
             self._settle()
         else:
             self.schema: pa.Schema = self._rows.take(next).schema
             self._keep = False
+            self._look_at_texts()
 
     def _settle(self) -> None:
         """Read the file once to learn each column's type: the first block of a column may look like numbers, and a later one not."""
 
         def taken(batches: Iterator[pa.RecordBatch]) -> list[pa.RecordBatch]:
             first, some = next(batches), next(batches, None)
-            if some is not None and not self._typed:
-                among = dict(words_among_numbers(some, self._rows.late))
-                self.words |= {name: words for name, words in among.items() if name not in self._declared}
+            if some is not None:
+                self._look(some)
             remaining = [batch for batch in batches if self._keep]
             return [first, *remaining] if some is None or not self._keep else [first, some, *remaining]
 
         self._kept = self._rows.take(taken)
         self.schema = self._kept[0].schema
+
+    def _look_at_texts(self) -> None:
+        """Look at the first rows of a file that says its types before its rows."""
+        texts = tuple(field.name for field in self.schema if is_text(field.type) and field.name not in self._declared)
+        rows = next((batch for batch in self.read(texts) if batch.num_rows), None) if texts else None
+        if rows is not None:
+            self._look(rows)
+
+    def _look(self, rows: pa.RecordBatch) -> None:
+        """Take note of the columns of text that hold numbers or times, by the first rows."""
+        among = words_among_numbers(rows, rows.schema.names if self._typed else self._rows.late)
+        self.words |= {
+            name: words
+            for name, words in among
+            if name not in self._declared and (words.unlike if self._typed else True)
+        }
 
     def as_text(self, columns: list[str]) -> None:
         """Read these columns of a file of texts as text. Other formats have types of their own."""

@@ -200,7 +200,9 @@ def _notes(file: Path, side: Blocks, measures: Mapping[str, str]) -> Iterator[st
     yield from side.notes
     for name, words in side.words.items():
         column, word = f"{file}: column {name!r}", repr(words.word) if words.word else "one"
-        if name in measures:
+        if name in measures and not words.word and name not in side.late:
+            yield f"{column} holds {words.kind} as texts. The {words.kind} are compared; to compare texts, pass --type {name}=string."
+        elif name in measures:
             yield (
                 f"{column} holds texts among its {words.kind}. The {words.kind} are compared, and each text counts as missing. If {word} "
                 f"means a missing value, pass it with --null; to compare texts, pass --type {name}=string."

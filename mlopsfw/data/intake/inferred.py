@@ -116,11 +116,13 @@ class Words:
         kind: What most are.
         word: The first text that is none; empty where the first rows have none.
         measures: Whether different ones are many: as texts, each would be a category of its own, and a shift of them not seen.
+        unlike: Whether they are many, and most occur once.
     """
 
     kind: Literal["numbers", "times"]
     word: str
     measures: bool
+    unlike: bool
 
 
 def words_among_numbers(batch: pa.RecordBatch, late: Collection[str]) -> Iterator[tuple[str, Words]]:
@@ -134,7 +136,7 @@ def words_among_numbers(batch: pa.RecordBatch, late: Collection[str]) -> Iterato
 
     usual = null_texts(())
     for name, values in zip(batch.schema.names, batch.columns, strict=True):
-        if t.is_string(values.type) or t.is_large_string(values.type):
+        if t.is_string(values.type) or t.is_large_string(values.type) or t.is_string_view(values.type):
             texts = [text for text in values[:_LOOKED_AT].to_pylist() if text is not None]
             is_time = sum(map(_is_time, texts)) * 2 > len(texts)
             odd = [text for text in texts if not (_is_time(text) if is_time else _is_number(text))]
@@ -145,7 +147,8 @@ def words_among_numbers(batch: pa.RecordBatch, late: Collection[str]) -> Iterato
                 and not any(map(exact.is_code, texts) if not is_time else ())
             ):
                 kind: Literal["numbers", "times"] = "times" if is_time else "numbers"
-                yield name, Words(kind, words[0] if words else "", len(set(texts)) > _FEW)
+                count, word = len(set(texts)), words[0] if words else ""
+                yield name, Words(kind, word, measures=count > _FEW, unlike=count > max(_FEW, len(texts) // 2))
 
 
 def _is_time(text: str) -> bool:
