@@ -10,6 +10,7 @@ from functools import cached_property
 
 import pytest
 
+from mlopsfw.errors import UsageError
 from mlopsfw.project.facade import Project
 
 PARTS = sorted(name for name, kind in inspect.getmembers(Project) if isinstance(kind, cached_property))
@@ -39,3 +40,8 @@ def test_each_part_is_made_by_itself(project, part):
 def test_the_parts_that_users_know_are_there(project):
     assert {"datasets", "pipeline", "registry", "endpoints", "monitoring", "alerts", "ledger"} <= set(NAMED)
     assert [name for name in NAMED if not hasattr(project, name)] == []
+
+
+def test_a_folder_that_is_not_there_is_an_error_though_a_project_lies_above_it(project):
+    with pytest.raises(UsageError, match=r"there is no folder .*/nope"):
+        Project.open(project.root / "nope")

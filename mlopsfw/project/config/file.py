@@ -75,11 +75,13 @@ class PluginsTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def find_project(start: Path | None = None) -> Path:
     """Return the nearest `mlopsfw.toml` at or above `start` (the current folder).
 
-    Raise `UsageError` if there is none.
+    Raise `UsageError` if there is none, or no such folder.
     """
     here = (start or Path.cwd()).absolute()
     if here.is_file():
         return here
+    if not here.is_dir():
+        raise UsageError(f"there is no folder {here}", hint="Name the folder of the project, or its mlopsfw.toml.")
     for folder in (here, *here.parents):
         if (folder / FILE_NAME).is_file():
             return folder / FILE_NAME
