@@ -107,7 +107,7 @@ def json_lines(frame: pl.DataFrame) -> str:
     odd = {name: frame[name].is_finite().not_().arg_true() for name, kind in frame.schema.items() if kind.is_float()}
     if not any(map(len, odd.values())):
         return text
-    lines = text.splitlines()
+    lines = text.removesuffix("\n").split("\n")  # a text may hold other ends of lines, such as U+2028
     for row in sorted({row for rows in odd.values() for row in rows}):
         values = {name: str(frame[name][row]) for name, rows in odd.items() if row in rows}
         lines[row] = json.dumps(json.loads(lines[row]) | values, ensure_ascii=False, separators=(",", ":"))
