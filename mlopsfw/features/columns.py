@@ -106,7 +106,7 @@ def _number_steps(operations: Sequence[Operation], numbers: Sequence[str]) -> tu
                 steps.append((RAMP, row[op.column], at, len(edges) - 1, len(low), 0.0, 0.0, 0.0))
                 low += edges[:-1]
                 widths += [high - start for start, high in pairwise(edges)]
-    return np.array(steps, dtype=STEP), np.array([low, np.reciprocal(widths)], dtype=np.float64)
+    return np.array(steps, dtype=STEP), np.array([low, np.reciprocal(widths, dtype=np.float64)])
 
 
 def _micros(moments: np.ndarray) -> np.ndarray:

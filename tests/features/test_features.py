@@ -138,6 +138,15 @@ def test_nan_counts_as_missing_and_infinity_stops_at_the_limit():
     assert made.tolist() == [[0, 1], [0, 1], [5, 0], [-5, 0], [2, 0]]
 
 
+def test_edges_that_are_integers_have_the_widths_of_floats():
+    plans = [
+        FeaturePlan(inputs=(column("x", "number"),), operations=(Ramp(column="x", edges=edges),))
+        for edges in ((0, 10, 20), (0.0, 10.0, 20.0))
+    ]
+    whole, floats = (plan.numpy({"x": [5.0, 15.0]})["numeric"] for plan in plans)
+    assert whole.tolist() == floats.tolist() == [[0.5, 0.0], [1.0, 0.5]]
+
+
 def test_zones_are_the_same_moment():
     plan = FeaturePlan(inputs=(column("t", "datetime"),), operations=(Cycle(column="t", part="hour"),))
     a, b = (plan.numpy({"t": [text]}) for text in ("2013-04-01T06:30:00-05:00", "2013-04-01T11:30:00Z"))
