@@ -157,8 +157,10 @@ def _training(manifest: Manifest | None) -> Iterator[dict[str, str]]:
 
 def _of_trainer(manifest: Manifest | None) -> Iterator[dict[str, str]]:
     """Yield what the trainer measured: `valid_auc` is the metric `auc` of the slice `training/valid`."""
-    metrics: Mapping[str, float] = manifest.facts.get("metrics", {}) if manifest else {}
+    metrics: Mapping[str, float | None] = manifest.facts.get("metrics", {}) if manifest else {}
     for name, value in metrics.items():
+        if value is None:  # earlier releases wrote it for a metric that is no number
+            continue
         rows, _, metric = name.partition("_")
         where, kind = (f"training/{rows}", metric) if rows in _SETS and metric else ("training", name)
         yield {"type": kind, "value": f"{value:.6g}", "slice": where}

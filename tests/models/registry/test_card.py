@@ -148,7 +148,7 @@ def test_the_ml_bom_says_how_the_model_was_trained(card):
 
 
 def test_the_ml_bom_has_what_the_trainer_measured_itself():
-    facts = {"metrics": {"valid_auc": 0.7, "loss": 0.25}, "estimator": "sklearn.svm.SVC"}
+    facts = {"metrics": {"valid_auc": 0.7, "train_auc": None, "loss": 0.25}, "estimator": "sklearn.svm.SVC"}
     manifest = Manifest(
         task="binary", target="late", inputs=(), outputs=(), formats={"onnx": "m"}, files={}, facts=facts
     )
