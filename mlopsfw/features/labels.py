@@ -33,7 +33,11 @@ def rows_with_label(data: TrainingData, task: TrainingTask, columns: Sequence[st
 
 
 def labelled(data: TrainingData, task: TrainingTask, which: str) -> pl.LazyFrame:
-    """Return the rows that have a label, unread. NaN is no label. Raise `DataError` if there is no target column."""
+    """Return the rows that have a label, unread. NaN is no label. Arguments are those of `rows_with_label`.
+
+    Raises:
+        DataError: There is no target column.
+    """
     check_target(data, task, which)
     rows: pl.LazyFrame = data.lazy()
     schema = rows.collect_schema()

@@ -9,7 +9,7 @@ import torch
 
 from mlopsfw.errors import UsageError
 from mlopsfw.features.fit import learned_columns
-from mlopsfw.features.labels import rows_with_label
+from mlopsfw.features.labels import labelled, rows_with_label
 from mlopsfw.features.size import row_bytes, rows_fit
 from mlopsfw.features.survey import survey
 from mlopsfw_trainer_torch.attributions import module_attributions
@@ -66,7 +66,7 @@ class ModuleTrainer(TorchTrainer):
         check_options(task, names)
         more = [name for name in (task.weight, task.time) if name in train.schema.names]
         columns = list(dict.fromkeys([*names, task.target, *more]))
-        if _fits(train, valid, names, config):
+        if _fits(train, valid, task, names, config):
             return self._in_memory(task, train, valid, columns, names)
         looked = GrowingInputs(names, config.length)
         surveyed = survey(train, task, columns, "training", config.memory, each=looked.add)
@@ -128,8 +128,10 @@ class ModuleTrainer(TorchTrainer):
         return files, facts | module_attributions(network, self._inputs, probed.to(next(network.parameters()).device))
 
 
-def _fits(train: TrainingData, valid: TrainingData | None, names: list[str], config: TorchConfig) -> bool:
-    """Return whether the rows fit into `memory`, as they are read and as tensors, by the first of them."""
-    first = train.lazy().select(names).head(_LOOKED).collect()
+def _fits(
+    train: TrainingData, valid: TrainingData | None, task: TrainingTask, names: list[str], config: TorchConfig
+) -> bool:
+    """Return whether the rows fit into `memory`, as they are read and as tensors, by the first that have a label."""
+    first = labelled(train, task, "training").select(names).head(_LOOKED).collect()
     tensors = sum(each.bytes for each in inputs_of(first, names, config.length)) if first.height else 0
     return rows_fit(train, valid, row_bytes(train, names) + tensors, config.memory)

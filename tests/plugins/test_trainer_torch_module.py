@@ -148,6 +148,11 @@ def test_a_column_that_is_no_tensor_is_refused_with_what_to_do(tmp_path, column,
     assert "in a step before" in caught.value.hint
 
 
+def test_rows_without_a_label_may_lack_what_a_module_reads(tmp_path, unexported):
+    rows = pl.concat([pl.DataFrame({"vector": [None], "kind": [None]}, schema=VECTORS.schema), VECTORS])
+    assert fit(tmp_path, rows, epochs=1).facts["rows_without_label"] == 1
+
+
 def test_options_of_columns_and_personal_ones_are_refused(tmp_path):
     task = TrainingTask(task="multiclass", target="kind", options={"vector": {"pii": True}})
     with pytest.raises(UsageError, match="'vector'"):
