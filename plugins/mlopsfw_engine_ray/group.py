@@ -178,3 +178,5 @@ def _remove_left(prefix: str) -> None:
             os.kill(int(folder.name.removeprefix(prefix).partition("-")[0]), 0)
         except ProcessLookupError:
             shutil.rmtree(folder, ignore_errors=True)
+        except PermissionError:  # another user's process has the number now: the folder stays, and the training begins
+            continue
