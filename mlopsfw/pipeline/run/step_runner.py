@@ -160,15 +160,22 @@ class StepRunner:
 
 
 def _in_this_process(call: Callable[[], T]) -> T:
-    """Return what `call` returns. A process that was forked within it and comes back ends here: it is not the step's."""
-    process = os.getpid()
+    """Return what `call` returns. A process that was forked within it and comes back ends here: it is not the step's.
+
+    One that calls `sys.exit` ends with the code that it names, as it would without a step around it.
+    """
+    process, code = os.getpid(), None
     try:
         return call()
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        raise
     finally:
         if os.getpid() != process:
-            sys.stderr.write(f"process {os.getpid()}, forked by the step, returned from it, and was ended\n")
-            sys.stderr.flush()
-            os._exit(1)
+            if code is None:
+                sys.stderr.write(f"process {os.getpid()}, forked by the step, returned from it, and was ended\n")
+                sys.stderr.flush()
+            os._exit(1 if code is None else code)
 
 
 def _call(node: Node, context: StepContext) -> Mapping[str, object]:

@@ -265,6 +265,18 @@ def test_a_forked_process_that_returns_from_a_step_is_not_the_step(bench):
         assert project.values.load(project.runs.get(outcome.run).steps["a"].outputs["of"]) == {"of": "parent"}
 
 
+def test_a_forked_process_of_a_step_exits_with_the_code_that_it_names(bench):
+    body = (
+        "import os, sys\n"
+        "def run():\n    codes = []\n    for code in (0, 3, None, 'why'):\n        if not (child := os.fork()):\n            sys.exit(code)\n"
+        "        codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n    return {'codes': codes}\n"
+    )
+    outcome = bench.write('[steps.a]\npython = "steps:run"\noutputs = ["codes"]\n', steps=body).run()
+    with bench.open() as project:
+        codes = project.values.load(project.runs.get(outcome.run).steps["a"].outputs["codes"])
+    assert codes == {"codes": [0, 3, 0, 1]}
+
+
 @pytest.mark.parametrize("raises", [False, True])
 def test_a_forked_process_that_leaves_the_block_does_not_end_the_run(project, raises):
     child = -1
