@@ -6,6 +6,7 @@ import itertools
 import json
 import random
 import time
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -15,6 +16,7 @@ from mlopsfw.errors import ConfigError, DataError, UsageError
 from mlopsfw.kernel.base.errors import PluginAborted
 from mlopsfw.pipeline.run.child import history
 from mlopsfw.pipeline.run.events import RunStarted
+from mlopsfw.steps.search import _optimism
 from mlopsfw.training.search.settings import Tune
 from mlopsfw.training.search.space import Dimension, Space
 from mlopsfw.training.search.study import Study
@@ -52,6 +54,19 @@ def searching(bench, counted_run, learnable_rows, monkeypatch):
     bench.write(TOML, rows=learnable_rows)
     monkeypatch.setattr(LightGbmConfig, "search_space", {})
     return counted_run
+
+
+@pytest.mark.parametrize(
+    ("unseen", "holdout", "why"),
+    [
+        ([], None, "no rows were held out"),
+        ([1], None, "there was no time"),
+        ([1], {"rows": 1, "value": None}, "auc is undefined on rows held out"),
+    ],
+)
+def test_the_log_says_why_there_is_no_second_number(unseen, holdout, why):
+    work = SimpleNamespace(metric="auc", unseen=unseen)
+    assert why in _optimism(work, {"best": {"value": 0.7}, "holdout": holdout})
 
 
 def test_the_winner_learns_from_all_rows_after_rows_that_no_trial_saw_have_judged_it(bench, searching):
