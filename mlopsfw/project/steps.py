@@ -76,9 +76,8 @@ class InstalledSteps:
                 with blaming(claim, "Step.check"):
                     step.check(**parts)
             except ConfigError as error:
-                raise (
-                    error if error.line else config.error(error.problem, f"{key}.{error.key}", hint=error.hint)
-                ) from None
+                own = ".".join(filter(None, (key, error.key)))
+                raise (error if error.line else config.error(error.problem, own, hint=error.hint)) from None
 
         return replace(step, run=run, facts=facts, check=check)
 

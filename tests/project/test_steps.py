@@ -136,6 +136,15 @@ def test_a_third_partys_step_has_its_options_checked_with_the_line(make_project,
         assert says in caught.value.hint
 
 
+@pytest.mark.parametrize(("named", "key"), [(", key='seed'", "steps.odd.seed"), ("", "steps.odd")])
+def test_a_third_partys_check_is_named_by_its_key_or_by_its_step(bench, install_plugin, named, key):
+    check = f"def check():\n    from mlopsfw.errors import ConfigError\n    raise ConfigError('no'{named})\n"
+    install_plugin(check + step_of("return {}", '("result",), check=check'), "step.acme-odd")
+    with pytest.raises(ConfigError) as caught:
+        bench.write('[steps.odd]\nuse = "acme-odd"\n').run()
+    assert caught.value.key == key
+
+
 def test_two_steps_of_one_name_are_refused_and_both_are_named(acme, install_plugin):
     install_plugin(CLEAN, "step.acme-clean")
     with pytest.raises(PluginConflict, match=r"acme-mlops-0 1\.2.*acme-mlops-1 1\.2"), acme.open() as project:
