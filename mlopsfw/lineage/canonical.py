@@ -38,6 +38,15 @@ def not_finite(value: Any, path: str) -> str:
     return next(filter(None, (not_finite(item, f"{path}[{key!r}]") for key, item in items)), "")
 
 
+def finite(value: Any) -> Any:
+    """Return a JSON value with infinity and NaN as texts such as "inf": JSON has no such numbers, and null means a missing value."""
+    if isinstance(value, Mapping):
+        return {name: finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(each) for each in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _plain(value: Any, path: str) -> Any:  # noqa: PLR0911 - one for each kind
     if value is None or isinstance(value, bool):
         return value

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-import math
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -267,16 +266,8 @@ def checked_params(params: Mapping[str, Any]) -> dict[str, Any]:
     for name in params:
         if not isinstance(name, str) or not name.strip() or not name.isprintable():
             raise UsageError(f"a parameter cannot be called {name!r}", hint='Write log_param("rate", 0.1).')
-    plain: dict[str, Any] = _finite(canonical.decode(canonical.encode(dict(params), "params")))
+    plain: dict[str, Any] = canonical.finite(canonical.decode(canonical.encode(dict(params), "params")))
     return plain
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _finite(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_finite(each) for each in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _of_current(method: Callable[Concatenate[start_run, P], T]) -> Callable[P, T]:

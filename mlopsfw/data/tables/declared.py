@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from mlopsfw.data.tables.logical import decoded
 from mlopsfw.kernel.base.errors import UsageError
 from mlopsfw.kernel.base.lazy import lazy
+from mlopsfw.lineage.canonical import finite
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -151,13 +152,11 @@ def _as_type(values: pa.Array, kind: pa.DataType, null: Sequence[str], bad: dict
 
 
 def _as_json(values: pa.Array) -> pa.Array:
-    """Return lists and objects as JSON texts."""
+    """Return lists and objects as JSON texts, with infinity and NaN as texts."""
     import pyarrow as pa
 
-    rows = values.to_pylist()
-    return pa.array(
-        [None if row is None else json.dumps(row, default=str, ensure_ascii=False) for row in rows], pa.string()
-    )
+    texts = [json.dumps(finite(row), default=str, ensure_ascii=False) for row in values.to_pylist()]
+    return pa.array(texts, pa.string(), mask=values.is_null().to_numpy(zero_copy_only=False))
 
 
 def _clock_texts(values: pa.Array) -> pa.Array:

@@ -211,6 +211,13 @@ def test_lengths_of_time_have_one_value_in_every_unit(project, tmp_path, unit):
     assert "--type t=string), or whole microseconds (--type t=int64)" in caught.value.hint
 
 
+def test_lists_loaded_as_texts_are_json_whatever_numbers_they_hold(project, tmp_path):
+    pq.write_table(pa.table({"v": [[1.5, float("nan"), float("-inf"), None], None, []]}), tmp_path / "x.parquet")
+    version = project.datasets.add("d", [tmp_path / "x.parquet"], csv=ReadOptions(types={"v": "string"}))
+    found = project.datasets.scan(version).collect()["v"].to_list()
+    assert found == ['[1.5, "nan", "-inf", null]', None, "[]"]
+
+
 @pytest.mark.parametrize("value", ["{}", '{"b": {}}', "[{}]"])
 def test_objects_without_fields_are_refused_with_the_way_out(add, value):
     text = lines(f'{{"a": {value}, "n": 1}}')
