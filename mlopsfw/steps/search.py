@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlopsfw.pipeline.run.child import GIVEN
+from mlopsfw.pipeline.values.likeness import TIMINGS
 from mlopsfw.steps.quiet import Pruned, QuietContext
 from mlopsfw.steps.search_checks import space_of
 from mlopsfw.steps.trial import run_trial, work_of
@@ -199,6 +200,7 @@ def _untried(report: Mapping[str, Any], space: Space) -> str:
 
 
 def _noted(context: StepContext, report: Mapping[str, Any], note: str) -> Artifact:
-    """Store the report, with a note for the display if there is one."""
+    """Store the report, with a note for the display if there is one. The time of scoring a row differs each time."""
     stored = context.values.store(report, "search")
-    return msgspec.structs.replace(stored, meta={**stored.meta, "note": note}) if note else stored
+    facts = {TIMINGS: ["trials.folds.row_ms"], **({"note": note} if note else {})}
+    return msgspec.structs.replace(stored, meta={**stored.meta, **facts})

@@ -261,3 +261,24 @@ def test_what_times_the_machine_is_not_compared(bench):
     result = again(bench, first.run, 0.0)
     assert (result.exit_code, verdicts(result)["evaluate"], verdicts(result)["gate"]) == (0, "within", "within"), result
     assert bench.run(certify=True, debug=True).different == []
+
+
+def test_how_long_a_trial_takes_to_score_a_row_is_not_compared(bench):
+    rows = "import polars as pl\ndef rows(): return pl.DataFrame({'x': range(90), 'y': [at % 7 > 2 for at in range(90)]})\n"
+    search = """
+[trainer.small]
+use = "lightgbm"
+num_iterations = 2
+[steps.rows]
+python = "made:rows"
+[steps.fit]
+use = "train"
+trainer = "small"
+inputs = { train = "rows" }
+task = "binary"
+target = "y"
+tune = { trials = 1, folds = { folds = 2 }, limits = { row_ms = 60000.0 } }
+"""
+    first = bench.write(search, made=rows).run(debug=True)
+    result = again(bench, first.run, 0.0)
+    assert (result.exit_code, verdicts(result)["fit"]) == (0, "within"), result

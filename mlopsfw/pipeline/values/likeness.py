@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 TIMINGS = "timings"
-"""In the facts of a JSON result: the keys at its top that time the machine, so that they differ each time."""
+"""In the facts of a JSON result: the keys that time the machine, so that they differ each time; `a.b` is `b` in `a`, or in each item of the list `a`."""
 
 
 class Likeness:
@@ -129,9 +129,18 @@ def _timings(*results: Artifact) -> set[str]:
 
 
 def _untimed(value: Any, timings: set[str]) -> Any:
-    if not timings or not isinstance(value, Mapping):
+    for timing in timings:
+        value = _without(value, *timing.split("."))
+    return value
+
+
+def _without(value: Any, name: str, *below: str) -> Any:
+    if isinstance(value, list):
+        return [_without(each, name, *below) for each in value]
+    if not isinstance(value, Mapping) or name not in value:
         return value
-    return {name: each for name, each in value.items() if name not in timings}
+    left = {key: each for key, each in value.items() if key != name}
+    return {**left, name: _without(value[name], *below)} if below else left
 
 
 def _is_number(value: Any) -> bool:
