@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from mlopsfw.roles import TrainedModel, TrainingTask
 
 _MATRIX, _TWO = 2, 2
+_SQUASHING = ("Sigmoid", "Softmax", "Normalizer")
+_SAME_VALUES = ("Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten")
 _SCALARS = {"float16": "number", "float32": "number", "float64": "number", "bool": "boolean", "object": "string"}
 
 
@@ -144,6 +146,10 @@ def with_answer(data: bytes, port: Port, word: str, *, logits: bool = False) -> 
         port: Its output with the answer.
         word: The task.
         logits: Whether the answer is logits: a sigmoid makes a probability of a single one, else a softmax.
+
+    Raises:
+        BundleError: The answer is probabilities already, by the node that makes it.
+        MissingExtra: The package `onnx` is not installed.
     """
     if find_spec("onnx") is None:
         raise MissingExtra("an ONNX classifier with this output", "sklearn")
@@ -152,6 +158,11 @@ def with_answer(data: bytes, port: Port, word: str, *, logits: bool = False) -> 
 
     model = onnx.load_model_from_string(data)
     graph, name = model.graph, TASK_OUTPUTS[word]
+    if logits and (node := _squashes(graph, port.name)):
+        raise BundleError(
+            f"the output {port.name!r} has probabilities, no logits: {node} makes them",
+            hint="Import it without --logits (log_model: logits=False).",
+        )
     shares = "mlopsfw.float32"
     graph.node.append(helper.make_node("Cast", [port.name], [shares], to=TensorProto.FLOAT))
     if logits:
@@ -170,6 +181,18 @@ def with_answer(data: bytes, port: Port, word: str, *, logits: bool = False) -> 
     graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
     written: bytes = model.SerializeToString(deterministic=True)
     return written
+
+
+def _squashes(graph: Any, output: str) -> str:
+    """Return the operator that makes probabilities of logits at the end of the graph; empty where none does."""
+    makers = {name: node for node in graph.node for name in node.output}
+    node = makers.get(output)
+    while node is not None and node.op_type in _SAME_VALUES:
+        node = makers.get(node.input[0])
+    if node is None:
+        return ""
+    made = {attribute.s.decode() for attribute in node.attribute if attribute.name == "post_transform"}
+    return str(node.op_type) if node.op_type in _SQUASHING or made & {"LOGISTIC", "SOFTMAX"} else ""
 
 
 def write(file: Path, data: bytes) -> Path:

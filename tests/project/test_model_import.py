@@ -101,13 +101,18 @@ def test_an_onnx_classifier_of_scikit_learn_gets_the_output_of_its_task(project,
     assert "make it one column of arrays" in refused.value.hint
 
 
-def logits_file(file: Path, width: int) -> np.ndarray:
-    """Write an ONNX file that answers with `width` logits for a row of `x`; return its weights."""
+def logits_file(file: Path, width: int, *squashing: str) -> np.ndarray:
+    """Write an ONNX file that answers with `width` logits for a row of `x`, or what the operators make of them; return its weights."""
     onnx = pytest.importorskip("onnx")
     helper, kind = onnx.helper, onnx.TensorProto.FLOAT
     weights = np.array([[1.0, -1.0, 0.5], [2.0, 0.3, -1.0]], dtype=np.float32)[:, :width]
     graph = helper.make_graph(
-        [helper.make_node("MatMul", ["x", "w"], ["scores"])],
+        [
+            helper.make_node(
+                name, ["x", "w"] if not at else [f"{at - 1}"], ["scores" if at == len(squashing) else f"{at}"]
+            )
+            for at, name in enumerate(("MatMul", *squashing))
+        ],
         "logits",
         [helper.make_tensor_value_info("x", kind, ["rows", 2])],
         [helper.make_tensor_value_info("scores", kind, ["rows", width])],
@@ -132,6 +137,14 @@ def test_logits_are_refused_by_name_and_become_probabilities_where_they_are_decl
     assert task == ("multiclass" if width == 3 else "binary")
     wanted = shares if width == 3 else shares[:, -1]
     np.testing.assert_allclose(np.stack(found.tolist()), wanted, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("width", "squashing"), [(1, ("Sigmoid", "Identity")), (3, ("Softmax",))])
+def test_probabilities_are_not_taken_for_logits(project, tmp_path, width, squashing):
+    logits_file(tmp_path / "net.onnx", width, *squashing)
+    facts = ModelFacts(classes=("a", "b", "c")[: max(width, 2)], logits=True)
+    with pytest.raises(BundleError, match=f"'scores' has probabilities, no logits: {squashing[0]}"):
+        import_file(project, tmp_path / "net.onnx", "delay", facts)
 
 
 def test_logits_of_what_is_no_onnx_classifier_are_refused(project, tmp_path):
