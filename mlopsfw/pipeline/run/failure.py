@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import traceback
+from bdb import BdbQuit
 from pathlib import Path
 
 from mlopsfw.kernel.base import errors
@@ -32,6 +33,8 @@ def _notes(error: BaseException) -> list[str]:
 
 
 def _text(error: BaseException) -> str:
+    if isinstance(error, BdbQuit):
+        return "a breakpoint had no terminal; debug the step with --debug, or remove the breakpoint"
     return str(error) or type(error).__name__
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bdb import BdbQuit
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -51,7 +52,7 @@ def see_through(coordinator: Coordinator, then: Callable[[], None] = lambda: Non
     try:
         coordinator.run()
         then()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BdbQuit):  # or the debugger's `quit`
         return _ended(coordinator, "interrupted", _INTERRUPTED)
     except Conflict:
         raise

@@ -324,6 +324,17 @@ def test_a_step_that_is_debugged_runs_in_this_process_and_raises(bench):
         assert project.runs.get("latest").status == "failed"
 
 
+def test_a_debugger_that_is_quit_interrupts_the_run(bench):
+    bench.write('[steps.a]\npython = "debugged:run"\n', debugged="import bdb\ndef run():\n    raise bdb.BdbQuit\n")
+    done = bench.run(debug=True)
+    assert (done.exit_code, done.status) == (130, "interrupted")
+
+
+def test_a_breakpoint_without_a_debugger_says_how_to_get_one(bench):
+    bench.write('[steps.a]\npython = "debugged:run"\n', debugged="def run():\n    breakpoint()\n    return 1\n")
+    assert "debug the step with --debug" in bench.run().failure.message
+
+
 def test_a_step_that_is_debugged_leaves_the_process_where_it_was(bench, monkeypatch, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
