@@ -162,7 +162,9 @@ def _check(made: list[Fold], by: str) -> None:
     for at, fold in enumerate(made, 1):
         empty = [name for name, index in zip(Fold._fields, fold, strict=True) if not len(index)]
         if empty:
-            hint = "Write fewer folds." if by not in _IN_TIME else "Write fewer folds, or shorten delay and embargo."
+            hint = "Write fewer folds."
+            if by in _IN_TIME:
+                hint = "Write fewer folds, shorten delay and embargo, or lengthen the window."
             raise DataError(f"fold {at} of {len(made)} by {by} has no {empty[0]} rows", hint=hint)
 
 
