@@ -171,10 +171,10 @@ def _optimism(work: Work, report: Mapping[str, Any]) -> str:
     holdout = report["holdout"]
     if not holdout or holdout["value"] is None:
         why = "no rows were held out"
-        if len(work.unseen):
-            why = (
-                f"{work.metric} is undefined on rows held out" if holdout else "there was no time to ask rows held out"
-            )
+        if holdout:
+            why = f"{work.metric} is undefined on the rows held out"
+        elif len(work.unseen):
+            why = "there was no time to ask the rows held out"
         return f"{says}; the best of several is optimistic, and {why} to show by how much"
     return f"{says}, {holdout['rows']:,} rows that it did not see say {holdout['value']:.4f}"
 
