@@ -102,7 +102,7 @@ def test_a_pipeline_imports_the_steps_that_it_selects_and_no_other_and_builds_no
         "import sys\nfrom pathlib import Path\nfrom mlopsfw import Project\n"
         f"project = Project.open(Path({str(project.root)!r}))\n"
         "project.pipeline.graph\n"
-        "print(sorted(m.removeprefix('mlopsfw.steps.') for m in sys.modules if m.startswith('mlopsfw.steps.')))\n"
+        f"print(sorted(name for name in {BUNDLED} if f'mlopsfw.steps.{{name}}' in sys.modules))\n"
         "print([m for m in sys.modules if m.startswith(('mlopsfw_trainer', 'polars', 'pyarrow', 'numpy'))])\n"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

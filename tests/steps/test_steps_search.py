@@ -61,7 +61,7 @@ def searching(bench, counted_run, learnable_rows, monkeypatch):
     [
         ([], None, "no rows were held out"),
         ([1], None, "there was no time"),
-        ([1], {"rows": 1, "value": None}, "auc is undefined on rows held out"),
+        ([1], {"rows": 1, "value": None}, "auc is undefined on the rows held out"),
     ],
 )
 def test_the_log_says_why_there_is_no_second_number(unseen, holdout, why):
