@@ -404,6 +404,17 @@ def test_a_shift_of_numbers_and_times_that_stand_as_texts_is_seen(tmp_path, said
     assert "notes" not in report
 
 
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+def test_texts_that_hardly_repeat_are_said_to_show_no_shift(tmp_path, said, suffix, way):
+    for name, mean in (("r", 0), ("c", 100)):
+        price, kind = [f"${value:.6f}" for value in normal(1, mean)], ["a", "b"] * (ROWS // 2)
+        write(tmp_path / f"{name}{suffix}", pl.DataFrame({"price": price, "id": price, "kind": kind}))
+    code, report, _ = said(f"r{suffix}", f"c{suffix}", "--type", "id=string", *way)
+    (note,) = report["notes"]
+    assert (code, "The texts of 'price' hardly repeat" in note) == (0, True)
+
+
 @pytest.mark.parametrize("texts", [["00501", "00502"], ["10001", "20002"]], ids=["codes", "few"])
 def test_codes_and_numbers_that_repeat_are_categories_in_a_file_with_types(tmp_path, said, texts):
     for name in "rc":

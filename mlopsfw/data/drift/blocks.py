@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlopsfw.data.drift.representation import is_text
-from mlopsfw.data.intake.inferred import InferredFile, Words, is_typed, words_among_numbers
+from mlopsfw.data.intake.inferred import InferredFile, Words, is_typed, unlike_texts, words_among_numbers
 from mlopsfw.kernel.base.errors import UnknownName
 from mlopsfw.kernel.base.ids import nearest
 
@@ -34,6 +34,7 @@ class Blocks:
         late: Columns of which a row behind the first ones holds a text that is no number.
         words: Columns of text of which most values are numbers, but for those that the options declare. In a file with types
             of its own, only those whose values hardly repeat: of the others, categories show a shift.
+        unlike: Columns of text whose values hardly repeat, but for those that the options declare.
 
     Raises:
         DataError: The file cannot be read.
@@ -47,6 +48,7 @@ class Blocks:
         self.notes: list[str] = self._rows.notes
         self.late = self._rows.late
         self.words: dict[str, Words] = {}
+        self.unlike: list[str] = []
         if formats.describe(file).schema is None:
             self._settle()
         else:
@@ -75,7 +77,8 @@ class Blocks:
             self._look(rows)
 
     def _look(self, rows: pa.RecordBatch) -> None:
-        """Take note of the columns of text that hold numbers or times, by the first rows."""
+        """Take note of the columns of text that hold numbers or times, and of those that hardly repeat, by the first rows."""
+        self.unlike = [name for name in unlike_texts(rows) if name not in self._declared]
         among = words_among_numbers(rows, rows.schema.names if self._typed else self._rows.late)
         self.words |= {
             name: words

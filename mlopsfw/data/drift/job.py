@@ -127,7 +127,8 @@ def compare_files(formats: Formats, job: DriftJob, watch: Progress = lambda _, b
     notes = [
         note for file, side in ((job.reference, before), (job.current, after)) for note in _notes(file, side, measures)
     ]
-    outcome = replace(outcome, left_out=left_out, notes=tuple(notes))
+    unlike = [name for name in plan.names if name not in measures and name in before.unlike and name in after.unlike]
+    outcome = replace(outcome, left_out=left_out, notes=(*notes, *_not_seen(unlike)))
     return with_reason(outcome, (str(job.reference), str(job.current)))
 
 
@@ -209,6 +210,15 @@ def _notes(file: Path, side: Blocks, measures: Mapping[str, str]) -> Iterator[st
             )
         elif words.word:
             yield f"{column} is read as text, although most values are {words.kind}. If {word} means a missing value, pass it with --null."
+
+
+def _not_seen(unlike: list[str]) -> Iterator[str]:
+    """Yield a note on columns whose texts hardly repeat: each is a category of its own, and all that are rare count together."""
+    if unlike:
+        yield (
+            f"The texts of {', '.join(map(repr, unlike))} hardly repeat: compared as categories, a shift may not show. If they hold numbers "
+            "or times, write these plainly, such as 1234.5 and 2024-03-31."
+        )
 
 
 def _sides(plan: Plan, before: Blocks, after: Blocks) -> tuple[Read, Read]:

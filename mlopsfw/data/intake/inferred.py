@@ -132,23 +132,36 @@ def words_among_numbers(batch: pa.RecordBatch, late: Collection[str]) -> Iterato
         batch: The first rows.
         late: Columns of which a further row holds a text that is none.
     """
+    usual = null_texts(())
+    for name, texts in _first_texts(batch):
+        is_time = sum(map(_is_time, texts)) * 2 > len(texts)
+        odd = [text for text in texts if not (_is_time(text) if is_time else _is_number(text))]
+        words = [text for text in odd if text not in usual] or odd
+        if (
+            (words or name in late)
+            and len(odd) * 2 < len(texts)
+            and not any(map(exact.is_code, texts) if not is_time else ())
+        ):
+            kind: Literal["numbers", "times"] = "times" if is_time else "numbers"
+            word = words[0] if words else ""
+            yield name, Words(kind, word, measures=len(set(texts)) > _FEW, unlike=_hardly_repeat(texts))
+
+
+def unlike_texts(batch: pa.RecordBatch) -> list[str]:
+    """Return the columns of text whose first values hardly repeat: each is a category of its own, and a shift of them not seen."""
+    return [name for name, texts in _first_texts(batch) if _hardly_repeat(texts)]
+
+
+def _first_texts(batch: pa.RecordBatch) -> Iterator[tuple[str, list[str]]]:
     import pyarrow.types as t
 
-    usual = null_texts(())
     for name, values in zip(batch.schema.names, batch.columns, strict=True):
         if t.is_string(values.type) or t.is_large_string(values.type) or t.is_string_view(values.type):
-            texts = [text for text in values[:_LOOKED_AT].to_pylist() if text is not None]
-            is_time = sum(map(_is_time, texts)) * 2 > len(texts)
-            odd = [text for text in texts if not (_is_time(text) if is_time else _is_number(text))]
-            words = [text for text in odd if text not in usual] or odd
-            if (
-                (words or name in late)
-                and len(odd) * 2 < len(texts)
-                and not any(map(exact.is_code, texts) if not is_time else ())
-            ):
-                kind: Literal["numbers", "times"] = "times" if is_time else "numbers"
-                count, word = len(set(texts)), words[0] if words else ""
-                yield name, Words(kind, word, measures=count > _FEW, unlike=count > max(_FEW, len(texts) // 2))
+            yield name, [text for text in values[:_LOOKED_AT].to_pylist() if text is not None]
+
+
+def _hardly_repeat(texts: list[str]) -> bool:
+    return len(set(texts)) > max(_FEW, len(texts) // 2)
 
 
 def _is_time(text: str) -> bool:
