@@ -167,7 +167,15 @@ def _objective(text: str) -> str:
     """Return `auc >= 0.7` as a table of the file; the commented example for nothing. Raise `UsageError` for anything else."""
     if not text:
         return _OBJECTIVE
-    if not (parts := re.fullmatch(r"\s*([\w.*]+)\s*([<>]=?\s*[-+.\de]+)\s*", text)):
+    from mlopsfw.kernel.config.model import Objective
+    from mlopsfw.models.objectives import rule_of
+
+    parts = re.fullmatch(r"\s*([\w.*]+)\s*([<>]=?\s*[-+.\de]+)\s*", text)
+    try:
+        bounds = bool(parts and rule_of(Objective(metric=parts[1], target=parts[2])).left[0].name)
+    except UsageError:  # a number such as 7e, or a bound of the champion
+        bounds = False
+    if not parts or not bounds:
         raise UsageError(f"the objective {text!r} is no metric with a bound", hint='Write, for instance, "auc >= 0.7".')
     return f'[[objective]]\nmetric = "{parts[1]}"\ntarget = "{parts[2]}"\n'
 

@@ -74,7 +74,9 @@ def test_the_file_says_what_init_is_told_of_the_project(tmp_path):
     assert (objective.metric, objective.target) == ("auc", ">= 0.7")
 
 
-@pytest.mark.parametrize("objective", ["auc", "auc > auc", ">= 0.7"])
+@pytest.mark.parametrize(
+    "objective", ["auc", "auc > auc", ">= 0.7", "auc > 7e", "auc >= .", "0.5 > 0.3", "champion.auc > 0.3"]
+)
 def test_an_objective_that_is_no_bound_is_refused_before_anything_is_written(tmp_path, objective):
     refused = CliRunner().invoke(init, [str(tmp_path), "--objective", objective])
     assert "is no metric with a bound" in str(refused.exception)
