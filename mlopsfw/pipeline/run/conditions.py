@@ -36,13 +36,13 @@ def filtered(records: Iterable[Record], where: str) -> list[dict[str, Any]]:
 
     Args:
         records: Runs, as `mlopsfw.pipeline.run.search.search` returns them.
-        where: Words and conditions between blanks, or `and`; quotes hold blanks together. A word is met by a run one of whose values holds
+        where: Words and conditions between blanks, or `and` beside a condition; quotes hold blanks together. A word is met by a run one of whose values holds
             it, upper and lower case alike. A condition is `COLUMN<VALUE`, or has <=, >, >=, =, == or !=; a column may be named without
             `metrics.` or `params.` and the step. Numbers are compared as numbers, anything else as text, and a run without a value meets
             none.
 
     Raises:
-        UsageError: No run has such a column, a condition lacks its column or value, a quote is not closed, or `or` joins conditions.
+        UsageError: No run has such a column, a condition lacks its column or value, a quote is not closed, or `or` stands beside a condition.
     """
     try:
         words = shlex.split(_BLANKS.sub(lambda each: each[1] or each[2], where))
@@ -55,13 +55,13 @@ def filtered(records: Iterable[Record], where: str) -> list[dict[str, Any]]:
 
 
 def _joined(words: list[str]) -> list[str]:
-    """Return the words without each `and` between two conditions. Raise `UsageError` for an `or` there."""
+    """Return the words without each `and` beside a condition. Raise `UsageError` for an `or` there."""
     kept = []
     for before, word, after in zip(["", *words], words, [*words[1:], ""], strict=False):
-        between = bool(_CONDITION.fullmatch(before) and _CONDITION.fullmatch(after))
-        if between and word.lower() == "or":
+        beside = _CONDITION.fullmatch(before) or _CONDITION.fullmatch(after)
+        if beside and word.lower() == "or":
             raise UsageError("a filter knows no 'or'", hint="Each run meets all of its conditions: ask twice.")
-        if not (between and word.lower() == "and"):
+        if not (beside and word.lower() == "and"):
             kept.append(word)
     return kept
 

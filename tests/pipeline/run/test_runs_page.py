@@ -68,6 +68,8 @@ FILTERS = {
     "name!=tuning loss>0": ["r0", "r3"],
     "loss < 0.5 and kind == 'sgd'": ["r1"],
     "name='my runs' AND loss>= .25": ["r0"],
+    "loss<0.5 and night": ["r3"],
+    "night and loss<0.5": ["r3"],
 }
 
 
@@ -81,6 +83,7 @@ def test_a_filter_is_words_that_a_run_holds_and_conditions_on_its_columns(words)
     [
         ("lss<1", "no run has 'lss'"), ("name='a", "cannot be read"), ("loss>", "'loss>' is no condition"),
         ("<1", "'<1' is no condition"), ("loss<>1", "'loss<>1' is no condition"), ("loss<1 or loss>2", "knows no 'or'"),
+        ("loss<1 or adam", "knows no 'or'"),
     ],
 )  # fmt: skip
 def test_a_filter_that_no_run_can_meet_is_refused(words, why):

@@ -40,9 +40,11 @@
   function filter() {
     const joined = input.value.replace(/("[^"]*"|'[^']*')|\s*(<=|>=|!=|==|<|>|=)\s*/g, "$1$2");
     const pieces = joined.match(/(?:[^\s"']|"[^"]*"|'[^']*')+/g) || [];
-    const between = (at) => isCondition(pieces[at - 1]) && isCondition(pieces[at + 1]);
-    const given = pieces.filter((word, at) => !(word.toLowerCase() === "and" && between(at)));
+    const beside = (at) => isCondition(pieces[at - 1]) || isCondition(pieces[at + 1]);
+    const given = pieces.filter((word, at) => !(word.toLowerCase() === "and" && beside(at)));
+    const refused = pieces.some((word, at) => word.toLowerCase() === "or" && beside(at));
     const conditions = given.map((word) => condition(word.replace(/"([^"]*)"|'([^']*)'/g, "$1$2")));
+    if (refused) conditions.push(null);
     input.classList.toggle("wrong", conditions.includes(null));
     found = rows.map((_, number) => number).filter((number) => conditions.every((each) => each === null || each(number)));
     sort();
