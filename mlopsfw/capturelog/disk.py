@@ -7,7 +7,7 @@ import errno
 import re
 from collections.abc import Iterator
 
-from mlopsfw.kernel.base.errors import MlopsfwError, StorageError, StorageFull
+from mlopsfw.kernel.base.errors import MlopsfwError, StorageError, StorageFull, text_of
 from mlopsfw.kernel.plugins.blame import is_blamed
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -26,7 +26,7 @@ def refused(error: BaseException) -> int:
     """
     if isinstance(error, OSError) and error.errno:
         number = error.errno
-    elif isinstance(error, MlopsfwError) or not (stated := _NUMBER.search(str(error))):
+    elif isinstance(error, MlopsfwError) or not (stated := _NUMBER.search(text_of(error))):
         return 0
     else:
         number = int(stated[1])

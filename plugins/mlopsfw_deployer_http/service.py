@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 LIVE, READY = "/v2/health/live", "/v2/health/ready"
 LABELS = "/labels"
 METRICS = "/metrics"
+_NO_MEMORY = ("bad_alloc", "allocate memory")
 PUBLIC = frozenset({LIVE, READY})
 """The only routes without a token."""
 
@@ -209,4 +210,5 @@ def _allow(methods: str) -> bytes:
 
 def _lacks_memory(error: Exception) -> bool:
     """Return whether an allocation failed: of Python, ONNX Runtime, torch or another library in C++."""
-    return isinstance(error, MemoryError) or any(word in str(error) for word in ("bad_alloc", "allocate memory"))
+    texts = [each for each in error.args if isinstance(each, str)]  # the `__str__` of a model's error may raise
+    return isinstance(error, MemoryError) or any(word in text for text in texts for word in _NO_MEMORY)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mlopsfw.capturelog.disk import as_storage_error
+from mlopsfw.capturelog.disk import as_storage_error, full_as_storage_error
 from mlopsfw.cli import run
 from mlopsfw.cli.output_file import write_file
 from mlopsfw.errors import StorageError, StorageFull
@@ -134,6 +134,16 @@ def test_a_file_that_is_written_anew_keeps_its_mode_and_a_link_stays_a_link(mode
 def test_what_a_library_says_in_words_alone_is_known_as_a_full_disk(text):
     with pytest.raises(StorageFull, match=r"the table: "), as_storage_error("the table"):
         raise RuntimeError(text)
+
+
+def test_an_error_whose_text_raises_stays_itself():
+    class Silent(Exception):
+        def __str__(self):
+            raise RuntimeError("no text")
+
+    for guard in (as_storage_error("the table"), full_as_storage_error()):
+        with pytest.raises(Silent), guard:
+            raise Silent
 
 
 def test_what_a_library_says_of_anything_else_stays_its_own_error():

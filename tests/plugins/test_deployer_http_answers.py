@@ -17,10 +17,30 @@ from serving import ROW, SPEC, RunningServer, infer_body, rule
 from mlopsfw.capturelog import appendlog
 from mlopsfw.capturelog.records import LabelRows, Predictions, Record, decode_record
 from mlopsfw.capturelog.times import micros
+from mlopsfw_deployer_http.service import _lacks_memory
 
 pytestmark = pytest.mark.server
 
 INFER = "/v2/models/delay/infer"
+
+
+class Silent(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize(
+    ("error", "lacks"),
+    [
+        (MemoryError(), True),
+        (RuntimeError("std::bad_alloc"), True),
+        (OSError(12, "Cannot allocate memory"), True),
+        (ValueError(12), False),
+        (Silent(), False),
+    ],
+)
+def test_an_error_of_a_model_is_one_of_memory_or_not_whatever_its_text_does(error, lacks):
+    assert _lacks_memory(error) is lacks
 
 
 @pytest.fixture(scope="module")
