@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where to ask a server that was bound to all addresses
 _POLL = 0.02  # seconds
+_ASKED = 3
+_NOT_READY = "it is not ready"
 
 
 class HttpDeployer:
@@ -283,7 +285,18 @@ class HttpDeployer:
         )
 
     def _ask(self, url: str) -> tuple[bool, str]:
-        """Return whether the server is ready, and if not, its reason."""
+        """Return whether the server is ready, and if not, its reason.
+
+        A process that is replaced may have taken the connection just before it drains: the next one reaches the new process.
+        """
+        for _ in range(_ASKED):
+            ready, why = self._ask_once(url)
+            if ready or why != _NOT_READY:
+                break
+            time.sleep(_POLL)
+        return ready, why
+
+    def _ask_once(self, url: str) -> tuple[bool, str]:
         parts = urlsplit(url)
         host = parts.hostname or "127.0.0.1"
         connection = http.client.HTTPConnection(_WILDCARDS.get(host, host), parts.port, timeout=5.0)
@@ -295,7 +308,7 @@ class HttpDeployer:
             return False, f"it does not answer: {error}"
         finally:
             connection.close()
-        return answer.status == http.HTTPStatus.OK, "" if answer.status == http.HTTPStatus.OK else "it is not ready"
+        return answer.status == http.HTTPStatus.OK, "" if answer.status == http.HTTPStatus.OK else _NOT_READY
 
 
 def _withdraw(folder: Path) -> None:

@@ -10,8 +10,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from mlopsfw.kernel.base.errors import ServingError
 from mlopsfw.kernel.roles.deployer import Deployer, EndpointStatus
 from mlopsfw.project.facade import Project
 from mlopsfw.testing.deployer import DeployerConformance, spec
+from mlopsfw_deployer_http.deployer import HttpDeployer
 
 pytestmark = pytest.mark.server
 
@@ -317,3 +320,22 @@ def _until(done: Callable[[], bool], seconds: float = 20.0) -> None:
     while not done():
         assert time.monotonic() < end
         time.sleep(0.02)
+
+
+@pytest.mark.parametrize(("answers", "ready"), [([503, 200], True), ([503] * 9, False)])
+def test_a_process_that_drains_answers_for_no_other(answers, ready):
+    """It may have taken the connection just before the one that replaces it was ready."""
+
+    class Drained(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(answers.pop(0))
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Drained) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        said = object.__new__(HttpDeployer)._ask(f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
+    assert said == (ready, "" if ready else "it is not ready")
