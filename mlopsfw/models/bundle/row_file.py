@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from mlopsfw.kernel.base.errors import DataError
+from mlopsfw.lineage.canonical import finite, not_finite
 
 if TYPE_CHECKING:
     import polars as pl
@@ -104,14 +105,26 @@ def _json_lines(out: BinaryIO, _first: pl.DataFrame) -> Iterator[Callable[[pl.Da
 def json_lines(frame: pl.DataFrame) -> str:
     """Return rows as JSON lines. Infinity and NaN are texts such as "inf": JSON has no such numbers, and null means a missing value."""
     text = frame.write_ndjson()
-    odd = {name: frame[name].is_finite().not_().arg_true() for name, kind in frame.schema.items() if kind.is_float()}
-    if not any(map(len, odd.values())):
+    odd = {column.name: rows for column in frame if (rows := _not_finite(column))}
+    if not odd:
         return text
     lines = text.removesuffix("\n").split("\n")  # a text may hold other ends of lines, such as U+2028
     for row in sorted({row for rows in odd.values() for row in rows}):
-        values = {name: str(frame[name][row]) for name, rows in odd.items() if row in rows}
+        values = {name: finite(frame[name].slice(row, 1).to_list()[0]) for name, rows in odd.items() if row in rows}
         lines[row] = json.dumps(json.loads(lines[row]) | values, ensure_ascii=False, separators=(",", ":"))
     return "\n".join(lines) + "\n"
+
+
+def _not_finite(column: pl.Series) -> set[int]:
+    """Return the rows of a column of numbers, or of lists of them, that hold infinity or NaN."""
+    flat = column
+    while getattr(flat.dtype, "inner", None) is not None:
+        flat = flat.explode()
+    if not flat.dtype.is_float() or flat.is_finite().all():
+        return set()
+    if flat is column:
+        return set(column.is_finite().not_().arg_true())
+    return {row for row, value in enumerate(column.to_list()) if not_finite(value, "row")}
 
 
 def _fits_parquet(kind: pl.DataType) -> bool:

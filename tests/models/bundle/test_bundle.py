@@ -352,9 +352,11 @@ def test_json_lines_tell_infinity_and_no_number_from_a_missing_value(tmp_path):
     rows = pl.DataFrame(
         {"x": [1.5, float("inf"), float("-inf"), float("nan"), None], "t": ["ü", "b\u2028", "c\x85", None, "e"]}
     )
+    rows = rows.with_columns(v=pl.Series([[0.5], [float("nan"), None], None, [], [float("inf")]]))
     row_file.write_rows([rows, rows[:1]], tmp_path / "x.jsonl")
     found = [json.loads(line) for line in (tmp_path / "x.jsonl").read_bytes().splitlines()]
     assert [row["x"] for row in found] == [1.5, "inf", "-inf", "nan", None, 1.5]
+    assert [row["v"] for row in found] == [[0.5], ["nan", None], None, [], ["inf"], [0.5]]
     assert [row["t"] for row in found] == ["ü", "b\u2028", "c\x85", None, "e", "ü"]
 
 
