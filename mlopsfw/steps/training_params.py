@@ -54,6 +54,9 @@ class TrainParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     trainer: str = ""
 
     def __post_init__(self) -> None:
+        for key in ("time", "weight"):
+            if getattr(self, key) == self.target:
+                raise ConfigError(f"{self.target!r} is the target", key=key, hint="Name another column.")
         _check_columns(self, self.features, "features")
         _check_quantiles(self)
 

@@ -82,6 +82,8 @@ def planned(folder, use, lines):
         ('tune.trainers = ["small"]\ntune.sampler = "cmaes"\ntune.features = "null"', "tune.sampler", "numbers alone"),
         ('tune.trainers = ["line"]', "tune.space", "nothing to search"),
         ('features = ["a", "y"]', "features", "the target 'y'"),
+        ('weight = "y"', "weight", "'y' is the target"),
+        ('time = "y"', "time", "'y' is the target"),
         ('tune.sampler = "tpee"', "tune.sampler", "'tpe', 'cmaes', 'random', 'grid'"),
         ('task = "ranking"', "task", "cannot be validated"),
     ],
