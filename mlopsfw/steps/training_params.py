@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
-from mlopsfw.kernel.base.errors import ConfigError
+from mlopsfw.kernel.base.errors import ConfigError, DataError
+from mlopsfw.kernel.base.ids import nearest
 from mlopsfw.kernel.roles.training import TrainingTask
 from mlopsfw.training.search.settings import Tune
 from mlopsfw.training.search.space import FEATURES
@@ -29,7 +30,7 @@ class TrainParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         task: `binary`, `multiclass`, `regression`, or another word that the trainer knows.
         target: The label's column.
         features: Columns to learn from; by default all but the target, `exclude`, `time` and `weight`.
-        exclude: Columns never to learn from: identifiers, and columns known only after the label.
+        exclude: Columns never to learn from: identifiers, and columns known only after the label. One may be absent, but not misspelt.
         time: The event-time column, if there is one.
         weight: A column of sample weights.
         seed: Seeds everything random.
@@ -99,7 +100,12 @@ def _check_quantiles(params: TrainParams) -> None:
 
 
 def training_task(params: TrainParams, context: StepContext, privacy: Privacy, rows: TrainingData) -> TrainingTask:
-    """Return what a step that trains is to learn from `rows`."""
+    """Return what a step that trains is to learn from `rows`. Raise `DataError` for a column to exclude that looks misspelt."""
+    for name in sorted(
+        {*params.exclude} - {*rows.schema.names}
+    ):  # which may be absent: another step may have dropped it
+        if (hint := nearest(name, {*rows.schema.names} - {*params.exclude})).startswith("Did"):
+            raise DataError(f"exclude: the rows have no column {name!r}", hint=f"{hint} Else leave it out.")
     plain = [name for name in TrainingTask.__struct_fields__ if name not in ("options", "derived")]
     return TrainingTask(
         **{name: getattr(params, name) for name in plain},

@@ -84,6 +84,14 @@ def test_each_row_is_answered_by_a_model_that_did_not_learn_from_it(validate):
     assert report["learned"]["auc"] > report["auc"]
 
 
+def test_a_misspelt_column_to_exclude_is_refused_and_an_absent_one_is_not(validate):
+    rows = table(60).drop("at").rename({"who": "person"})
+    with pytest.raises(DataError, match="no column 'persom'") as caught:
+        validate(rows, exclude=["persom"])
+    assert "Did you mean 'person'?" in caught.value.hint
+    assert validate(rows, exclude=["person", "gone_already"])
+
+
 def test_the_default_is_by_time_and_intervals_count_blocks_of_time(validate):
     report, predictions = validate(table(), time="at", exclude=["who"])
     assert (report["by"], report["clusters"]) == ("time", {"of": "block of at", "count": 20})
