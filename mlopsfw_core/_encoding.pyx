@@ -60,13 +60,14 @@ cdef int64_t _stride(cnp.ndarray out, dtype) except -1:
 
 cdef int _check(cnp.ndarray steps, int64_t intervals, int64_t columns, int64_t width) except -1:
     cdef const Step* step = <const Step*> cnp.PyArray_DATA(steps)
-    cdef int64_t i, last
+    cdef int64_t i, last, least
     if steps.dtype != STEP or steps.ndim != 1 or not steps.flags.c_contiguous:
         raise TypeError("steps are a contiguous array of the dtype STEP")
     for i in range(steps.shape[0]):
         last = intervals - step[i].count if step[i].kind == _RAMP else step[i].first
+        least = 0 if step[i].kind == _RAMP else 1  # the others write one number
         if not (
-            0 <= step[i].kind <= _RAMP and 0 <= step[i].source < columns and 0 <= step[i].count and 0 <= step[i].at
+            0 <= step[i].kind <= _RAMP and 0 <= step[i].source < columns and least <= step[i].count and 0 <= step[i].at
             and step[i].at + step[i].count <= width and 0 <= step[i].first <= last
         ):
             raise ValueError(f"step {i} reads or writes beyond its columns")

@@ -9,6 +9,7 @@ import msgspec
 
 from mlopsfw.kernel.base.errors import ConfigError, DataError
 from mlopsfw.kernel.base.ids import nearest
+from mlopsfw.kernel.roles.bundle import TASK_OUTPUTS
 from mlopsfw.kernel.roles.training import TrainingTask
 from mlopsfw.training.search.settings import Tune
 from mlopsfw.training.search.space import FEATURES
@@ -28,7 +29,7 @@ class TrainParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     Args:
         trainer: The name of the trainer; by default the project's `[trainer]`.
         task: `binary`, `multiclass`, `regression`, or another word that the trainer knows.
-        target: The label's column.
+        target: The label's column. A task of a plugin's own may have none: "".
         features: Columns to learn from; by default all but the target, `exclude`, `time` and `weight`.
         exclude: Columns never to learn from: identifiers, and columns known only after the label. One may be absent, but not misspelt.
         time: The event-time column, if there is one.
@@ -42,7 +43,7 @@ class TrainParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """
 
     task: Annotated[str, msgspec.Meta(min_length=1)]
-    target: Annotated[str, msgspec.Meta(min_length=1)]
+    target: str
     features: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     time: str = ""
@@ -55,8 +56,10 @@ class TrainParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     trainer: str = ""
 
     def __post_init__(self) -> None:
+        if not self.target and self.task in TASK_OUTPUTS:
+            raise ConfigError(f"a {self.task} model needs a target", key="target", hint="Name the column of the label.")
         for key in ("time", "weight"):
-            if getattr(self, key) == self.target:
+            if self.target and getattr(self, key) == self.target:
                 raise ConfigError(f"{self.target!r} is the target", key=key, hint="Name another column.")
         _check_columns(self, self.features, "features")
         _check_quantiles(self)

@@ -71,7 +71,8 @@ def test_numbers_are_encoded_as_one_by_one_wherever_a_column_begins(rows, times,
 
 
 @pytest.mark.parametrize(
-    "step", [(3, *FLAG[1:]), (0, 1, *FLAG[2:]), (0, 0, 1, *FLAG[3:]), (0, 0, -1, *FLAG[3:]), (RAMP, 0, 0, 1, 0, 0.0, 0.0, 0.0)]
+    "step", [(3, *FLAG[1:]), (0, 1, *FLAG[2:]), (0, 0, 1, *FLAG[3:]), (0, 0, -1, *FLAG[3:]), (RAMP, 0, 0, 1, 0, 0.0, 0.0, 0.0),
+             (0, 0, 1, 0, *FLAG[4:])]
 )  # fmt: skip
 def test_a_step_beyond_its_columns_is_refused(step):
     with pytest.raises(ValueError, match="beyond"):

@@ -7,6 +7,7 @@ import pytest
 from mlopsfw.errors import ConfigError, UsageError
 from mlopsfw.pipeline.run.display import Display
 from mlopsfw.project.facade import Project
+from mlopsfw.steps.training_params import TrainParams
 
 _SPLIT = {"by": "fraction", "test": 0.2}
 
@@ -139,3 +140,7 @@ def test_a_wrong_table_of_a_metric_is_refused_with_its_line_before_anything_runs
     ):
         project.pipeline.start(Display(project.workspace, None))
     assert not (tmp_path / ".mlopsfw" / "store").exists()
+
+
+def test_a_task_of_a_plugins_own_may_have_no_target():
+    assert TrainParams(task="anomaly", target="").target == ""
