@@ -415,6 +415,16 @@ def test_texts_that_hardly_repeat_are_said_to_show_no_shift(tmp_path, said, suff
     assert (code, "The texts of 'price' hardly repeat" in note) == (0, True)
 
 
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow", ".jsonl"])
+def test_numbers_that_stand_as_texts_and_repeat_differ_as_much_as_in_csv(tmp_path, said, suffix):
+    for name, mean in (("r", 0), ("c", 8)):
+        rows = pl.DataFrame({"fare": [f"{value:.0f}" for value in normal(mean, mean)]})
+        write(tmp_path / f"{name}.csv", rows)
+        write(tmp_path / f"{name}{suffix}", rows)
+    effects = [said(f"r{each}", f"c{each}")[1]["columns"][0]["effect"] for each in (".csv", suffix)]
+    assert effects[0] == effects[1] > 0.2
+
+
 @pytest.mark.parametrize("texts", [["00501", "00502"], ["10001", "20002"]], ids=["codes", "few"])
 def test_codes_and_numbers_that_repeat_are_categories_in_a_file_with_types(tmp_path, said, texts):
     for name in "rc":

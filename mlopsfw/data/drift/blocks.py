@@ -33,7 +33,7 @@ class Blocks:
         notes: What the user should know about the reading.
         late: Columns of which a row behind the first ones holds a text that is no number.
         words: Columns of text of which most values are numbers, but for those that the options declare. In a file with types
-            of its own, only those whose values hardly repeat: of the others, categories show a shift.
+            of its own, only those with many different ones: few are categories.
         unlike: Columns of text whose values hardly repeat, but for those that the options declare.
 
     Raises:
@@ -81,9 +81,7 @@ class Blocks:
         self.unlike = [name for name in unlike_texts(rows) if name not in self._declared]
         among = words_among_numbers(rows, rows.schema.names if self._typed else self._rows.late)
         self.words |= {
-            name: words
-            for name, words in among
-            if name not in self._declared and (words.unlike if self._typed else True)
+            name: words for name, words in among if name not in self._declared and (words.measures or not self._typed)
         }
 
     def as_text(self, columns: list[str]) -> None:

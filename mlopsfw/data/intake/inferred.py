@@ -116,13 +116,11 @@ class Words:
         kind: What most are.
         word: The first text that is none; empty where the first rows have none.
         measures: Whether different ones are many: as texts, each would be a category of its own, and a shift of them not seen.
-        unlike: Whether they are many, and most occur once.
     """
 
     kind: Literal["numbers", "times"]
     word: str
     measures: bool
-    unlike: bool
 
 
 def words_among_numbers(batch: pa.RecordBatch, late: Collection[str]) -> Iterator[tuple[str, Words]]:
@@ -144,7 +142,7 @@ def words_among_numbers(batch: pa.RecordBatch, late: Collection[str]) -> Iterato
         ):
             kind: Literal["numbers", "times"] = "times" if is_time else "numbers"
             word = words[0] if words else ""
-            yield name, Words(kind, word, measures=len(set(texts)) > _FEW, unlike=_hardly_repeat(texts))
+            yield name, Words(kind, word, measures=len(set(texts)) > _FEW)
 
 
 def unlike_texts(batch: pa.RecordBatch) -> list[str]:
