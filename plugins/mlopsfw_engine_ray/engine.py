@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,20 @@ from mlopsfw_engine_ray import node
 if TYPE_CHECKING:
     from mlopsfw_engine_ray import RayConfig
 
+_BREAKPOINT = "PYTHONBREAKPOINT"
 _NOT_SHIPPED = ("/.mlopsfw/", ".git/", ".venv/", "venv/", "__pycache__/", "*.pyc")
+
+
+@contextlib.contextmanager
+def _own_breakpoints() -> Iterator[None]:
+    """Keep what `breakpoint()` does here: Ray sets its own debugger in the environment, which workers of other engines would have, too."""
+    before = os.environ.get(_BREAKPOINT)
+    try:
+        yield
+    finally:
+        os.environ.pop(_BREAKPOINT, None)
+        if before is not None:
+            os.environ[_BREAKPOINT] = before
 
 
 class RayHandle:
@@ -153,13 +167,14 @@ class RayEngine(Engine):
         }
         try:
             _knock(self._config.address)
-            ray.init(
-                address=self._config.address,
-                runtime_env=environment,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                configure_logging=False,
-            )
+            with _own_breakpoints():
+                ray.init(
+                    address=self._config.address,
+                    runtime_env=environment,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    configure_logging=False,
+                )
         except (OSError, ValueError, RuntimeError) as error:
             raise PluginError(
                 f"no Ray cluster answers at {self._config.address!r}: {error}",

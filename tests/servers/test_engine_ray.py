@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 
 import pytest
@@ -36,6 +37,10 @@ class TestRayEngine(EngineConformance):
     def test_a_second_connection_of_one_process_is_refused(self, project, cluster, engine):
         with pytest.raises(PluginError, match="connected to Ray already"):
             type(engine)(RayConfig(address=cluster.address), project.root)
+
+    def test_a_breakpoint_of_this_process_stays_its_own(self, engine):
+        assert engine.slots
+        assert "PYTHONBREAKPOINT" not in os.environ
 
 
 def test_an_address_where_nothing_answers_is_told_at_once(tmp_path):

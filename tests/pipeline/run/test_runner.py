@@ -330,7 +330,8 @@ def test_a_debugger_that_is_quit_interrupts_the_run(bench):
     assert (done.exit_code, done.status) == (130, "interrupted")
 
 
-def test_a_breakpoint_without_a_debugger_says_how_to_get_one(bench):
+def test_a_breakpoint_without_a_debugger_says_how_to_get_one(bench, monkeypatch):
+    monkeypatch.delenv("PYTHONBREAKPOINT", raising=False)  # a person's, or that of a library in this process
     bench.write('[steps.a]\npython = "debugged:run"\n', debugged="def run():\n    breakpoint()\n    return 1\n")
     assert "debug the step with --debug" in bench.run().failure.message
 
