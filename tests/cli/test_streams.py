@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -29,7 +30,7 @@ def test_a_verb_works_with_closed_streams(folder, closed):
     assert shell(folder, f"mlopsfw data add d a.csv {closed}").returncode == 0
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")  # noqa: PTH110
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("verb", ["--help", "--version", "status"])
 def test_an_output_without_room_is_one_line(folder, verb):
     out = shell(folder, f"mlopsfw {verb} > /dev/full")

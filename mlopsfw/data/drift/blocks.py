@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlopsfw.data.drift.representation import is_text
-from mlopsfw.data.intake.inferred import InferredFile, Words, is_typed, unlike_texts, words_among_numbers
+from mlopsfw.data.intake.inferred import InferredFile, Words, first_texts, unlike_texts, words_among_numbers
 from mlopsfw.kernel.base.errors import UnknownName
 from mlopsfw.kernel.base.ids import nearest
 
@@ -43,7 +43,7 @@ class Blocks:
 
     def __init__(self, formats: Formats, file: Path, options: ReadOptions, sheet: str = "", *, keep: bool) -> None:
         self._rows, self._keep = InferredFile(formats, file, options, sheet), keep
-        self._typed, self._declared = is_typed(formats, file), options.types
+        self._typed, self._declared = self._rows.typed, options.types
         self._kept: list[pa.RecordBatch] = []
         self.notes: list[str] = self._rows.notes
         self.late = self._rows.late
@@ -78,11 +78,10 @@ class Blocks:
 
     def _look(self, rows: pa.RecordBatch) -> None:
         """Take note of the columns of text that hold numbers or times, and of those that hardly repeat, by the first rows."""
-        self.unlike = [name for name in unlike_texts(rows) if name not in self._declared]
-        among = words_among_numbers(rows, rows.schema.names if self._typed else self._rows.late)
-        self.words |= {
-            name: words for name, words in among if name not in self._declared and (words.measures or not self._typed)
-        }
+        texts = {name: each for name, each in first_texts(rows).items() if name not in self._declared}
+        self.unlike = unlike_texts(texts)
+        among = words_among_numbers(texts, texts if self._typed else self.late)
+        self.words |= {name: words for name, words in among if words.measures or not self._typed}
 
     def as_text(self, columns: list[str]) -> None:
         """Read these columns of a file of texts as text. Other formats have types of their own."""

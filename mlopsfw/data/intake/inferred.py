@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -123,15 +123,15 @@ class Words:
     measures: bool
 
 
-def words_among_numbers(batch: pa.RecordBatch, late: Collection[str]) -> Iterator[tuple[str, Words]]:
+def words_among_numbers(columns: Mapping[str, list[str]], late: Collection[str]) -> Iterator[tuple[str, Words]]:
     """Yield each column of text of which most values are numbers, or times: a text that means no value may be the reason.
 
     Args:
-        batch: The first rows.
+        columns: The first values of each, as `first_texts` returns them.
         late: Columns of which a further row holds a text that is none.
     """
     usual = null_texts(())
-    for name, texts in _first_texts(batch):
+    for name, texts in columns.items():
         is_time = sum(map(_is_time, texts)) * 2 > len(texts)
         odd = [text for text in texts if not (_is_time(text) if is_time else _is_number(text))]
         words = [text for text in odd if text not in usual] or odd
@@ -145,21 +145,20 @@ def words_among_numbers(batch: pa.RecordBatch, late: Collection[str]) -> Iterato
             yield name, Words(kind, word, measures=len(set(texts)) > _FEW)
 
 
-def unlike_texts(batch: pa.RecordBatch) -> list[str]:
+def unlike_texts(columns: Mapping[str, list[str]]) -> list[str]:
     """Return the columns of text whose first values hardly repeat: each is a category of its own, and a shift of them not seen."""
-    return [name for name, texts in _first_texts(batch) if _hardly_repeat(texts)]
+    return [name for name, texts in columns.items() if len(set(texts)) > max(_FEW, len(texts) // 2)]
 
 
-def _first_texts(batch: pa.RecordBatch) -> Iterator[tuple[str, list[str]]]:
+def first_texts(batch: pa.RecordBatch) -> dict[str, list[str]]:
+    """Return the first values of each column of text; nulls are left out."""
     import pyarrow.types as t
 
-    for name, values in zip(batch.schema.names, batch.columns, strict=True):
-        if t.is_string(values.type) or t.is_large_string(values.type) or t.is_string_view(values.type):
-            yield name, [text for text in values[:_LOOKED_AT].to_pylist() if text is not None]
-
-
-def _hardly_repeat(texts: list[str]) -> bool:
-    return len(set(texts)) > max(_FEW, len(texts) // 2)
+    return {
+        name: [text for text in values[:_LOOKED_AT].to_pylist() if text is not None]
+        for name, values in zip(batch.schema.names, batch.columns, strict=True)
+        if t.is_string(values.type) or t.is_large_string(values.type) or t.is_string_view(values.type)
+    }
 
 
 def _is_time(text: str) -> bool:
