@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import polars as pl
 import pytest
+from module_rows import everything
 
 from mlopsfw.data.tables.handle import TableHandle
 from mlopsfw.errors import ConfigError, DataError, SignatureMismatch, UsageError
@@ -53,25 +54,8 @@ def unexported(monkeypatch):
     monkeypatch.setattr("mlopsfw_trainer_torch.module_trainer.export_module", export)
 
 
-def everything(rows=120):
-    draw = np.random.default_rng(3)
-    flags = draw.random(rows) < 0.5
-    return pl.DataFrame(
-        {
-            "image": pl.Series(draw.integers(0, 17, (rows, 4, 4)).tolist(), dtype=pl.List(pl.List(pl.UInt8))),
-            "text": ["good" if flag else "bad, über" for flag in flags],
-            "items": [draw.integers(0, 10, length).tolist() for length in draw.integers(1, 9, rows)],
-            "octets": [draw.bytes(2) for _ in range(rows)],
-            "number": draw.normal(0, 1, rows),
-            "count": draw.integers(0, 5, rows),
-            "flag": draw.random(rows) < 0.5,
-            "label": flags,
-        }
-    )
-
-
 def test_images_texts_lists_and_bytes_are_learned_from_and_served_as_they_come(tmp_path):
-    rows, task = everything(), TrainingTask(task="binary", target="label")
+    rows, task = everything(120), TrainingTask(task="binary", target="label")
     model = fit(tmp_path, rows, task, module="nets:Everything", params={"width": 3}, length=12, epochs=12)
     assert {each.name: each.type for each in model.inputs} == {
         "image": "tensor", "text": "string", "items": "list", "octets": "binary", "number": "number", "count": "integer",

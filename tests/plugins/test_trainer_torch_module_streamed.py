@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from module_rows import everything
 from safetensors.torch import load_file
 
 from mlopsfw.data.tables import row_order
@@ -25,6 +26,7 @@ from mlopsfw_trainer_torch import TorchConfig
 from mlopsfw_trainer_torch.module_trainer import ModuleTrainer
 
 ROWS = 600
+LISTS = [[1] * (3 if row < 200 else 5) for row in range(300)]
 DRAW = np.random.default_rng(5)
 VECTORS = pl.DataFrame(
     {
@@ -95,26 +97,9 @@ def test_stopped_and_resumed_a_module_has_the_very_same_weights(tmp_path, unexpo
     assert torch.equal(weights(whole), weights(resumed))
 
 
-def everything(rows=300):
-    draw = np.random.default_rng(3)
-    flags = draw.random(rows) < 0.5
-    return pl.DataFrame(
-        {
-            "image": pl.Series(draw.integers(0, 17, (rows, 4, 4)).tolist(), dtype=pl.List(pl.List(pl.UInt8))),
-            "text": ["good" if flag else "bad, über" for flag in flags],
-            "items": [[1] * (3 if row < 200 else 5) for row in range(rows)],
-            "octets": [draw.bytes(2) for _ in range(rows)],
-            "number": draw.normal(0, 1, rows),
-            "count": draw.integers(0, 5, rows),
-            "flag": draw.random(rows) < 0.5,
-            "label": flags,
-        }
-    )
-
-
 def test_what_a_module_reads_is_the_same_in_memory_and_from_files(tmp_path):
     task = TrainingTask(task="binary", target="label", weight="number")
-    rows = everything().with_columns(number=pl.col("number").abs())
+    rows = everything(len(LISTS), LISTS).with_columns(number=pl.col("number").abs())
     problems = []
     for memory in ("1kB", "1GiB"):
         trainer = ModuleTrainer(TorchConfig(**{**NETS, "module": "nets:Everything", "memory": memory, "length": 12}))
@@ -154,7 +139,7 @@ def test_blocks_of_wide_rows_are_small_so_that_they_take_a_half_of_the_memory():
 
 @pytest.mark.nightly
 def test_a_module_that_is_streamed_makes_a_whole_model(tmp_path):
-    rows = everything()
+    rows = everything(len(LISTS), LISTS)
     task = TrainingTask(task="binary", target="label")
     options = {"module": "nets:Everything", "params": {"width": 3}, "length": 12, "epochs": 12, "patience": 3}
     model, _ = fit(tmp_path, "fit", rows, task=task, **options)
